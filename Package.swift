@@ -1,0 +1,47 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+/// Every target of ours: Swift 6 language mode, warnings as errors.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+// The targets are the boxes of the picture in ARCHITECTURE.md, from bottom to top;
+// a target imports only what stands below it.
+let package = Package(
+    name: "lguest",
+    products: [
+        .executable(name: "lguest", targets: ["lguest"]),
+        .library(name: "LguestKit", targets: ["LguestKit"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        .target(name: "CHost"),
+        .target(name: "Support", swiftSettings: strict),
+        .systemLibrary(name: "CZydis", providers: [.apt(["libzydis-dev"])]),
+        .target(name: "GuestMemory", dependencies: ["CHost"], swiftSettings: strict),
+        .target(name: "X86", dependencies: ["GuestMemory", "CHost"], swiftSettings: strict),
+        .target(name: "Engine", dependencies: ["X86"], swiftSettings: strict),
+        .target(name: "Trace", dependencies: ["Support", "X86", "CZydis"], swiftSettings: strict),
+        .target(name: "Boot", dependencies: ["Support", "GuestMemory"], swiftSettings: strict),
+        .target(name: "Devices", dependencies: ["Support", "GuestMemory", "CHost"], swiftSettings: strict),
+        .target(name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices"], swiftSettings: strict),
+        .target(
+            name: "Machine",
+            dependencies: ["Boot", "Devices", "Engine", "GuestInterfaces", "Support", "Trace"],
+            swiftSettings: strict),
+        .target(name: "LguestKit", dependencies: ["Machine"], swiftSettings: strict),
+        .executableTarget(
+            name: "lguest",
+            dependencies: [
+                "LguestKit", "Boot", "Support",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+    ]
+)

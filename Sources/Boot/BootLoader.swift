@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Puts a kernel, its initrd, its command line and its zero page into guest memory: what the BIOS and
+// the boot loader do on a PC, and the Launcher in the original lguest.
+
+import GuestMemory
+import Support
+
+/// What to boot.
+public struct BootRequest: Sendable {
+    public var kernel: KernelImage
+    /// The initrd's file, or nil.
+    public var initrd: InputFile?
+    public var commandLine: String
+    /// Whether a kernel that is known to have no lguest support is refused.
+    public var requiresLguestSupport = true
+
+    public init(kernel: KernelImage, initrd: InputFile? = nil, commandLine: String = "") {
+        self.kernel = kernel
+        self.initrd = initrd
+        self.commandLine = commandLine
+    }
+
+    /// Opens both files. Throws `.badInput` when one is not what it should be.
+    public init(kernelPath: String, initrdPath: String?, commandLine: String) throws(LguestError) {
+        let kernel = try KernelImage(path: kernelPath)
+        var initrd: InputFile?
+        if let initrdPath {
+            initrd = try InputFile(path: initrdPath, purpose: "initrd", maximumSize: MemorySize.maximum)
+        }
+        self.init(kernel: kernel, initrd: initrd, commandLine: commandLine)
+    }
+
+    /// Loads all of it into `memory`, which must be fresh (all zero).
+    ///
+    /// Throws `.badInput` when something does not fit or a file cannot be read; memory is then half filled
+    /// and of no use.
+    public func load(into memory: GuestMemory) throws(LguestError) -> LoadedKernel {
+        if requiresLguestSupport { try kernel.requireLguestSupport() }
+        let placed = try Placement(kernel)
+        try requireMemory(placed.end, memory: memory)
+        let line = try checkedCommandLine(limit: placed.commandLineLimit)
+        let initrdRange = try placeInitrd(placed, memory: memory)
+
+        for piece in placed.pieces {
+            try memory.fill(at: piece.address, count: piece.count, from: kernel.file, offset: piece.offset)
+        }
+        if let initrd, let initrdRange {
+            try memory.fill(at: UInt64(initrdRange.lowerBound), count: initrd.size, from: initrd, offset: 0)
+        }
+        let parameters = BootParameters(
+            memoryBytes: memory.size, initrd: initrdRange, setupHeader: placed.setupHeader)
+        try memory.store(parameters.page(), at: BootParameters.address)
+        try memory.store(line + [0], at: UInt64(BootParameters.commandLineAddress))
+
+        return LoadedKernel(
+            entryPoint: placed.entryPoint, format: placed.format, kernelEnd: UInt32(clamping: placed.end),
+            initrd: initrdRange, commandLine: commandLine, symbols: kernel.symbols,
+            linuxVersion: kernel.linuxVersion, lguestSupport: kernel.lguestSupport)
+    }
+
+    private func requireMemory(_ end: UInt64, memory: GuestMemory) throws(LguestError) {
+        guard end > memory.size else { return }
+        // A kernel needs more than its own image to get anywhere: 4 MiB are very little for that.
+        let (sum, overflow) = end.addingReportingOverflow(4 << 20)
+        let needed = (overflow ? nil : sum.roundedUp(to: 1 << 20)) ?? .max
+        let fits = needed <= MemorySize.maximum
+        throw LguestError(
+            .badInput,
+            "\(kernel.file.name): \(memory.size.asByteCount) is too little memory: the kernel reaches up to "
+                + (fits ? end.asByteCount : end.asHex),
+            hint: fits
+                ? "it needs at least \(needed >> 20)m\(needed < 64 << 20 ? ", 64m is comfortable" : "")"
+                : "no guest can have so much; the file may be damaged")
+    }
+
+    private func checkedCommandLine(limit: Int) throws(LguestError) -> [UInt8] {
+        let bytes = Array(commandLine.utf8)
+        guard bytes.count <= limit else {
+            throw LguestError(
+                .badInput, "the kernel's arguments are too long: \(bytes.count) bytes, and it takes \(limit)")
+        }
+        guard !bytes.contains(0) else {
+            throw LguestError(.badInput, "the kernel's arguments contain a zero byte")
+        }
+        return bytes
+    }
+
+    private func placeInitrd(_ placed: Placement, memory: GuestMemory) throws(LguestError) -> Range<UInt32>? {
+        guard let initrd else { return nil }
+        return try InitrdPlacement.range(
+            size: initrd.size, kernelEnd: placed.end, memory: memory.size,
+            addressLimit: placed.initrdAddressLimit, name: initrd.name)
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the file is that somebody calls a kernel: a vmlinux (ELF) or a bzImage, for which Linux, and
+// whether it can be an lguest guest. Nothing is loaded here.
+
+import Support
+
+/// A file recognised as a 32-bit x86 kernel, with its headers checked.
+public struct KernelImage: Sendable {
+    /// The two formats that kernels come in (docs: lguest ABI 1.3).
+    public enum Format: Sendable {
+        /// A `vmlinux`: an ELF32 executable.
+        case elf(ELF32File)
+        /// A compressed kernel that unpacks itself.
+        case bzImage(SetupHeader)
+    }
+
+    public let file: InputFile
+    public let format: Format
+    /// The kernel's release where the file says it in plain text.
+    public let linuxVersion: LinuxVersion?
+    /// How lguest support shows in it.
+    public let lguestSupport: LguestSupport
+    /// The kernel's symbols; nil in a bzImage and a stripped vmlinux.
+    public let symbols: SymbolTable?
+
+    /// Kernel files above this size are refused (bytes): with debug information they have some 200 MiB.
+    public static let maximumFileSize: UInt64 = 1 << 30
+
+    /// Opens and recognises the kernel at `path`. Throws `.badInput` with the exact reason.
+    public init(path: String) throws(LguestError) {
+        try self.init(InputFile(path: path, purpose: "kernel", maximumSize: Self.maximumFileSize))
+    }
+
+    /// Recognises `file`. Throws `.badInput` when it is no kernel for a 32-bit guest.
+    public init(_ file: InputFile) throws(LguestError) {
+        self.file = file
+        switch try FileKind(file) {
+        case .elf32:
+            let elf = try ELF32File(file)
+            if elf.programHeaders.contains(where: { $0.type == ProgramHeader.interpreter }) {
+                throw LguestError(.badInput, "\(file.name): a program, not a kernel")
+            }
+            _ = try SegmentPlan(elf)
+            format = .elf(elf)
+            symbols = try SymbolTable(elf)
+            lguestSupport = try LguestSupport(elf, symbols: symbols)
+            linuxVersion = try LinuxVersion(bannerIn: elf)
+        case .bzImage:
+            let header = try SetupHeader(file)
+            format = .bzImage(header)
+            symbols = nil
+            // The proof is inside the compressed part; unpacking it only to look would double the
+            // time to boot, and a kernel without support soon ends in a report that says so.
+            lguestSupport = .unknown
+            linuxVersion = try header.linuxVersion(in: file)
+        case .other(let reason, let hint):
+            throw LguestError(.badInput, "\(file.name): \(reason)", hint: hint)
+        }
+    }
+
+    /// Throws `.badInput` when the kernel is known to have no lguest support.
+    public func requireLguestSupport() throws(LguestError) {
+        guard lguestSupport == .none else { return }
+        if let linuxVersion {
+            throw LguestError(
+                .badInput,
+                "\(file.name): Linux \(linuxVersion.release) without lguest support: "
+                    + "CONFIG_LGUEST_GUEST is not set in it",
+                hint: linuxVersion.isAfterLguest
+                    ? "Linux 4.13 was the last release that has this option"
+                    : "build it with CONFIG_LGUEST_GUEST=y")
+        }
+        throw LguestError(
+            .badInput,
+            "\(file.name): no Linux kernel with lguest support: CONFIG_LGUEST_GUEST is not set in it",
+            hint: "take a vmlinux or bzImage of Linux 2.6.24 to 4.13, built with CONFIG_LGUEST_GUEST=y")
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finds out, before anything runs, whether a kernel has the lguest code in it (CONFIG_LGUEST_GUEST):
+// without it, it would start as on a PC and be lost at its first look at the hardware.
+
+import Support
+
+/// How a kernel shows that it can run under lguest.
+public enum LguestSupport: Equatable, Sendable {
+    /// Its symbol table names the lguest entry or data.
+    case symbols
+    /// Its code has the hypercall that each lguest guest begins with.
+    case entryStub
+    /// Linux 2.6.23: execution begins behind the text "GenuineLguest", at this virtual address
+    /// (docs: lguest ABI 1.7).
+    case signature(entry: UInt32)
+    /// It has none of these.
+    case none
+    /// It cannot be told: the kernel is compressed.
+    case unknown
+
+    static let symbolNames = ["lguest_entry", "lguest_init", "lguest_data"]
+
+    /// Looks at the symbols, and where they do not tell (a stripped kernel, or a guest that is not
+    /// Linux), at the bytes that are loaded. Throws only when the file cannot be read.
+    init(_ elf: ELF32File, symbols: SymbolTable?) throws(LguestError) {
+        if let symbols, Self.symbolNames.contains(where: { symbols.lookup(name: $0) != nil }) {
+            self = .symbols
+            return
+        }
+        let signature = Array("GenuineLguest".utf8)
+        for segment in elf.loadSegments {
+            let range = segment.fileRange
+            if try elf.file.firstResult(
+                in: range, overlap: UInt64(EntryStub.longest),
+                { bytes, _ in EntryStub.isPresent(in: bytes) ? true : nil }) != nil
+            {
+                self = .entryStub
+                return
+            }
+            if let offset = try elf.file.firstOffset(of: signature, in: range) {
+                let behind =
+                    UInt64(segment.virtualAddress) + offset - range.lowerBound + UInt64(signature.count)
+                guard let entry = UInt32(exactly: behind) else { continue }
+                self = .signature(entry: entry)
+                return
+            }
+        }
+        self = .none
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The x86 I/O port space as a lguest guest sees it: almost empty. Kernels probe many ports of old
+// hardware while they boot (lguest ABI 11.1 item 30), so a port that nobody claims must read as all
+// ones, quickly: one kernel polls the PIT a hundred thousand times (item 22).
+
+/// Something that answers on a range of I/O ports.
+public protocol PortHandler: AnyObject {
+    /// Reads `width` bytes (1, 2 or 4) at `offset` from the range's first port; all of them lie
+    /// inside the range.
+    func portRead(offset: UInt16, width: Int) -> UInt32
+    /// Writes the low `width` bytes (1, 2 or 4) of `value`; all of them lie inside the range.
+    func portWrite(offset: UInt16, width: Int, value: UInt32)
+}
+
+/// Sends port accesses to the device that claims the port.
+public final class PortBus {
+    private struct Claim {
+        let first: UInt16
+        let last: UInt16
+    }
+
+    // Two arrays, so that the search touches plain numbers only.
+    private var claims: [Claim] = []
+    private var handlers: [any PortHandler] = []
+
+    /// A bus with nothing on it but the keyboard controller's status port 0x64, which reads 1: "a
+    /// byte is waiting" that never goes away lets the guest's probe give up (lguest ABI 7.1).
+    public init() {
+        claim(ports: 0x64...0x64, handler: StuckKeyboardStatus())
+    }
+
+    /// Gives `ports` to `handler`. The first to claim a port keeps it.
+    public func claim(ports: ClosedRange<UInt16>, handler: any PortHandler) {
+        claims.append(Claim(first: ports.lowerBound, last: ports.upperBound))
+        handlers.append(handler)
+    }
+
+    /// Reads `width` bytes (1, 2 or 4) at `port`; bytes above them are zero. Unclaimed ports read as ones.
+    public func read(port: UInt16, width: Int) -> UInt32 {
+        let ones = UInt32(truncatingIfNeeded: Access.ones(width: width))
+        guard let index = find(port, width) else { return ones }
+        let claim = claims[index]
+        if Int(port) + width - 1 <= Int(claim.last), claim.first <= port {
+            return handlers[index].portRead(offset: port - claim.first, width: width) & ones
+        }
+        // Across the edge of a range each byte has its own owner.
+        var value: UInt32 = 0
+        for byte in 0..<width {
+            let byteValue = Int(port) + byte > 0xFFFF ? 0xFF : read(port: port + UInt16(byte), width: 1)
+            value |= byteValue << UInt32(byte * 8)
+        }
+        return value
+    }
+
+    /// Writes the low `width` bytes (1, 2 or 4) of `value` at `port`. Unclaimed ports ignore it.
+    public func write(port: UInt16, width: Int, value: UInt32) {
+        guard let index = find(port, width) else { return }
+        let claim = claims[index]
+        if Int(port) + width - 1 <= Int(claim.last), claim.first <= port {
+            let kept = value & UInt32(truncatingIfNeeded: Access.ones(width: width))
+            handlers[index].portWrite(offset: port - claim.first, width: width, value: kept)
+            return
+        }
+        for byte in 0..<width where Int(port) + byte <= 0xFFFF {
+            write(port: port + UInt16(byte), width: 1, value: (value >> UInt32(byte * 8)) & 0xFF)
+        }
+    }
+
+    /// The first claim that any byte of the access touches.
+    private func find(_ port: UInt16, _ width: Int) -> Int? {
+        let last = Int(port) + width - 1
+        for index in claims.indices
+        where port <= claims[index].last && last >= Int(claims[index].first) {
+            return index
+        }
+        return nil
+    }
+}
+
+/// Port 0x64 of a machine without keyboard controller.
+private final class StuckKeyboardStatus: PortHandler {
+    func portRead(offset: UInt16, width: Int) -> UInt32 { 1 }
+    func portWrite(offset: UInt16, width: Int, value: UInt32) {}
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every engine offers. An engine runs guest code until something needs attention; it knows
+// nothing of guest interfaces, devices or time.
+
+import X86
+
+/// Why an engine stopped.
+public enum Exit: Equatable, Sendable {
+    /// The instruction budget is used up, or attention is wanted; EIP is at the next instruction.
+    case budget
+    /// An instruction raised an exception; EIP is at that instruction, nothing of it has happened.
+    case exception(Fault)
+    /// INT n, INT3 or INTO; EIP is at the instruction, which is `length` bytes long. No privilege check yet.
+    case softwareInterrupt(vector: UInt8, length: UInt8)
+    /// VMCALL; EIP is at the instruction (3 bytes).
+    case vmcall
+    /// HLT at privilege 0; EIP is behind it.
+    case halt
+    /// #DB as a trap (single step or INT1); EIP is behind the instruction. DR6 is set.
+    case debugTrap
+}
+
+/// Runs guest code on a `CPU`.
+///
+/// Preconditions of `run`: the CPU's storage is alive, and no other thread uses the CPU or its memory.
+/// Postconditions: the CPU's state is exactly that between two instructions, whatever the exit; flags
+/// and EIP are in the CPU, `cpu.instructions` counts what has retired.
+public protocol Engine: AnyObject {
+    /// Runs at least one instruction or event and at most about `budget` instructions (up to one
+    /// block more).
+    func run(_ cpu: CPU, budget: UInt64) -> Exit
+    /// Forgets all decoded or translated code.
+    func flushCode()
+    var counters: EngineCounters { get }
+}
+
+/// What an engine counts; always on.
+public struct EngineCounters: Equatable, Sendable {
+    public var blocksBuilt: UInt64 = 0
+    public var instructionsDecoded: UInt64 = 0
+    public var blocksInvalidated: UInt64 = 0
+    public var flushes: UInt64 = 0
+    public var singleSteps: UInt64 = 0
+    public init() {}
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the run loop does when there is no block at hand: build one, step over a single instruction,
+// or report why not.
+
+import X86
+
+extension Interpreter {
+    enum Located {
+        case block(UnsafeMutablePointer<MicroOp>)
+        /// One instruction was carried out without a block.
+        case stepped
+        case exit(Exit)
+    }
+
+    /// Finds or builds the block at EIP.
+    @inline(never)
+    func locate(_ cpu: CPU) -> Located {
+        let mode = cpu.mode
+        // Without a flat code segment each fetch needs a limit check: no blocks.
+        guard mode.contains(.flatCode) else { return single(cpu) }
+        do throws(Fault) {
+            guard let host = try cpu.codeAddress(cpu.eip) else { return single(cpu) }
+            if let found = cache.findInPage(host, mode) { return .block(found) }
+            cache.makeRoom()
+            if let built = cache.build(host, mode) {
+                cpu.protectCode(host: host)
+                return .block(built)
+            }
+            return single(cpu)
+        } catch {
+            return .exit(.exception(error))
+        }
+    }
+
+    /// Decodes and carries out one instruction wherever its bytes are: across a page boundary, in
+    /// device memory, in a segment with a limit.
+    @inline(never)
+    func single(_ cpu: CPU) -> Located {
+        cache.counters.singleSteps += 1
+        do throws(Fault) {
+            let i = try cpu.fetch()
+            let outcome = try cpu.execute(i)
+            cpu.instructions &+= 1
+            return Interpreter.exit(outcome).map { .exit($0) } ?? .stepped
+        } catch {
+            return .exit(.exception(error))
+        }
+    }
+
+    static func exit(_ outcome: StepOutcome) -> Exit? {
+        switch outcome {
+        case .advance, .repeat: nil
+        case .softwareInterrupt(let vector, let length): .softwareInterrupt(vector: vector, length: length)
+        case .vmcall: .vmcall
+        case .halt: .halt
+        case .debugTrap: .debugTrap
+        }
+    }
+
+    /// Deals with `cpu.attention` between two blocks; nil to go on.
+    @inline(never)
+    func attend(_ cpu: CPU) -> Exit? {
+        let reasons = cpu.attention
+        cpu.attention = reasons & Attention.singleStep
+        if reasons & Attention.singleStep != 0 {
+            guard cpu.eflags & EFLAGS.tf != 0 else {
+                cpu.attention = 0
+                return nil
+            }
+            // The trap comes after an instruction that began with TF set.
+            if case .exit(let exit) = single(cpu) { return exit }
+            cpu.system.dr[6] |= 1 << 14
+            return .debugTrap
+        }
+        return .budget
+    }
+}

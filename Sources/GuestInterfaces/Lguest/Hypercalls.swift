@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Hypercalls: `int $0x1f` (or VMCALL) in ring 1 with the number in EAX. Before the call itself is
+// carried out, the calls that the guest has queued in the shared page are (docs: lguest ABI chapter 2).
+
+import GuestMemory
+import X86
+
+/// Hypercall numbers. 13 and 15 changed their meaning once, 3 and 18 replaced each other.
+public enum LguestCall: UInt32, CaseIterable, Sendable {
+    case flushAsync = 0, lguestInit, shutdown, loadGDT, newPageTable, flushTLB, loadIDTEntry, setStack
+    case ts, setClockEvent, halt
+    case setPMD = 13, setPTE, setPGD, loadTLS, notify, loadGDTEntry, sendInterrupts
+
+    /// As the kernel's headers name it.
+    public var name: String {
+        switch self {
+        case .flushAsync: "LHCALL_FLUSH_ASYNC"
+        case .lguestInit: "LHCALL_LGUEST_INIT"
+        case .shutdown: "LHCALL_SHUTDOWN"
+        case .loadGDT: "LHCALL_LOAD_GDT"
+        case .newPageTable: "LHCALL_NEW_PGTABLE"
+        case .flushTLB: "LHCALL_FLUSH_TLB"
+        case .loadIDTEntry: "LHCALL_LOAD_IDT_ENTRY"
+        case .setStack: "LHCALL_SET_STACK"
+        case .ts: "LHCALL_TS"
+        case .setClockEvent: "LHCALL_SET_CLOCKEVENT"
+        case .halt: "LHCALL_HALT"
+        case .setPMD: "LHCALL_SET_PMD"
+        case .setPTE: "LHCALL_SET_PTE"
+        case .setPGD: "LHCALL_SET_PGD"
+        case .loadTLS: "LHCALL_LOAD_TLS"
+        case .notify: "LHCALL_NOTIFY"
+        case .loadGDTEntry: "LHCALL_LOAD_GDT_ENTRY"
+        case .sendInterrupts: "LHCALL_SEND_INTERRUPTS"
+        }
+    }
+}
+
+/// One call: its number and four arguments.
+struct HypercallFrame: Equatable {
+    var number: UInt32
+    var a1: UInt32, a2: UInt32, a3: UInt32, a4: UInt32
+
+    /// From register values, in the generation's argument order.
+    init(eax: UInt32, ebx: UInt32, ecx: UInt32, edx: UInt32, esi: UInt32, startsInEDX: Bool) {
+        number = eax
+        (a1, a2, a3, a4) = startsInEDX ? (edx, ebx, ecx, 0) : (ebx, ecx, edx, esi)
+    }
+}
+
+extension LguestInterface {
+    /// Carries out the hypercall at EIP.
+    func hypercall(_ cpu: CPU, length: UInt32, byVMCall: Bool) throws(GuestDeath) {
+        let frame = HypercallFrame(
+            eax: cpu[r32: GPR.eax], ebx: cpu[r32: GPR.ebx], ecx: cpu[r32: GPR.ecx], edx: cpu[r32: GPR.edx],
+            esi: cpu[r32: GPR.esi], startsInEDX: abi.argumentsStartInEDX)
+        if data == nil {
+            guard frame.number == LguestCall.lguestInit.rawValue else {
+                throw kill("hypercall \(frame.number) before LHCALL_LGUEST_INIT")
+            }
+            counters.hypercalls[1] += 1
+            try initialise(cpu, byVMCall: byVMCall)
+        } else {
+            try drainRing(cpu)
+            try carryOut(frame, cpu)
+        }
+        cpu.eip = cpu.eip &+ length
+    }
+
+    func carryOut(_ call: HypercallFrame, _ cpu: CPU) throws(GuestDeath) {
+        guard let kind = LguestCall(rawValue: call.number) else {
+            throw kill(
+                "bad hypercall \(call.number) at \(cpu.eip.hex)",
+                suggestion: "EAX holds no hypercall number of any lguest version; was `int $0x1f` executed by mistake?")
+        }
+        counters.hypercalls[Int(call.number)] += 1
+        switch kind {
+        case .flushAsync, .sendInterrupts: break
+        case .lguestInit: throw kill("LHCALL_LGUEST_INIT a second time: lguest_data already exists")
+        case .shutdown: try shutdown(call.a1, reason: call.a2)
+        case .loadGDT: try loadGDT(call.a1, call.a2, cpu)
+        case .newPageTable: try newPageTable(call.a1, cpu)
+        case .flushTLB: flushTLB(everything: call.a1 != 0, cpu)
+        case .loadIDTEntry: try loadIDTEntry(call.a1, call.a2, call.a3)
+        case .setStack: try setStack(call.a1, call.a2, pages: call.a3)
+        case .ts:
+            if call.a1 != 0 { cpu.system.cr0 |= ControlBits.ts } else { cpu.system.cr0 &= ~ControlBits.ts }
+        case .setClockEvent: setClockEvent(call.a1)
+        case .halt: isHalted = true
+        case .setPMD:
+            guard abi.isPAE else { throw kill("bad hypercall 13: SET_PMD without PAE") }
+            cpu.owner.tables.flushAll()
+        case .setPTE: setPTE(call.a1, call.a2, cpu)
+        case .setPGD: try setTopEntry(call.a1, call.a2, cpu)
+        case .loadTLS: try loadTLS(call.a1, cpu)
+        case .notify: try notify(call.a1)
+        case .loadGDTEntry: try loadGDTEntry(call.a1, UInt64(call.a3) << 32 | UInt64(call.a2), cpu)
+        }
+    }
+
+    /// LGUEST_INIT: finds the shared page, recognises its layout, fills in the host's side.
+    private func initialise(_ cpu: CPU, byVMCall: Bool) throws(GuestDeath) {
+        // The address is in EBX; up to 2.6.29 it is in EDX.
+        let candidates = byVMCall ? [GPR.ebx] : [GPR.ebx, GPR.edx]
+        var found: (register: Int, data: LguestData)?
+        for register in candidates where found == nil {
+            let address = UInt64(cpu[r32: register])
+            let room = memory.size > address ? min(UInt64(LguestDataLayout.window), memory.size - address) : 0
+            guard let bytes = try? memory.readBytes(address, count: Int(room)), let layout = LguestDataLayout(bytes),
+                memory.contains(address, length: UInt64(layout.size))
+            else { continue }
+            found = (register, LguestData(address: address, layout: layout, memory: memory))
+        }
+        guard let found else {
+            throw kill(
+                "bad guest page: no lguest_data at \(cpu[r32: GPR.ebx].hex) (EBX) nor at \(cpu[r32: GPR.edx].hex) (EDX)",
+                suggestion: "kernels before 2.6.24 have another device model and are not supported yet")
+        }
+        let shared = found.data
+        let layout = shared.layout
+        abi.argumentsStartInEDX = found.register == GPR.edx
+        shared.set(layout.tscKHz, services.tscKHz)
+        let vector = shared.word(layout.syscallVector)
+        guard vector == 0x80 else { throw kill("bad syscall vector \(vector)") }
+        abi.kernelAddress = shared.word(layout.kernelAddress)
+        shared.set(layout.reserveMem, LguestInterface.reservedTop)
+        guard abi.kernelAddress < 0 &- LguestInterface.reservedTop else {
+            throw kill("bad kernel address \(abi.kernelAddress.hex)")
+        }
+        data = shared
+        writeTime(shared)
+        cpu.flushTranslations()
+        if let pgdir = layout.pgdir {
+            abi.isPAE = services.kernelLooksPAE
+            let top = try buildInitialTables(cpu)
+            shared.set(pgdir, top)
+            enablePaging(top, cpu)
+        }
+    }
+
+    /// Bytes at the top of the address space that the guest keeps free (docs: lguest ABI 6.5). We need none,
+    /// but the guest wants a sane value.
+    static let reservedTop: UInt32 = 0x40_0000
+
+    /// The calls that the guest has queued, in order.
+    private func drainRing(_ cpu: CPU) throws(GuestDeath) {
+        guard let data else { return }
+        let layout = data.layout
+        let status = data.address + UInt64(layout.hcallStatus)
+        guard let snapshot = try? memory.readBytes(status, count: 64) else { return }
+        for _ in 0..<LguestDataLayout.ringLength {
+            let n = ringCursor
+            if snapshot[Int(n)] == 0xFF { return }
+            ringCursor = (n + 1) % LguestDataLayout.ringLength
+            let entry = layout.hcalls + n * layout.hcallSize
+            let words = (0..<layout.hcallSize / 4).map { data.word(entry + $0 * 4) }
+            let call = HypercallFrame(
+                eax: words[0], ebx: words[1], ecx: words[2], edx: words[3], esi: words.count > 4 ? words[4] : 0,
+                startsInEDX: abi.argumentsStartInEDX)
+            counters.asyncHypercalls += 1
+            try carryOut(call, cpu)
+            try? memory.write(UInt8(0xFF), at: status + UInt64(n))
+        }
+    }
+
+    private func setStack(_ selector: UInt32, _ pointer: UInt32, pages: UInt32) throws(GuestDeath) {
+        guard selector & 3 == 1 else { throw kill("bad stack segment \(selector.hex): its RPL is not 1") }
+        guard pages <= 2 else { throw kill("bad stack pages \(pages): at most 2") }
+        stackSelector = UInt16(truncatingIfNeeded: selector)
+        stackPointer = pointer
+    }
+
+    private func shutdown(_ address: UInt32, reason: UInt32) throws(GuestDeath) {
+        guard var bytes = try? memory.readBytes(UInt64(address), count: 128) else {
+            throw kill("bad read address \(address.hex), 128 bytes: the message of SHUTDOWN is outside guest memory")
+        }
+        bytes[127] = 0
+        let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        if reason == 2 {
+            requestedEnd = .restart
+        } else if text == "Power down" {
+            requestedEnd = .powerOff
+        } else {
+            throw GuestDeath("CRASH: \(text)", isGuestMessage: true)
+        }
+    }
+
+    /// NOTIFY of the older generations: until their devices exist, the early console alone uses it.
+    private func notify(_ address: UInt32) throws(GuestDeath) {
+        guard UInt64(address) < memory.size else {
+            throw kill("NOTIFY at \(address.hex): no such device")
+        }
+        let length = min(256, Int(memory.size - UInt64(address)))
+        let bytes = (try? memory.readBytes(UInt64(address), count: length)) ?? []
+        services.earlyConsole(Array(bytes.prefix { $0 != 0 }))
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The lguest guest interface: a Linux kernel that knows it is a guest runs in ring 1, asks for
+// privileged things with `int $0x1f`, and gets its traps and interrupts reflected by us.
+// This file holds the state and sorts the engine's exits; the other files of this folder are the parts.
+
+import Devices
+import Engine
+import GuestMemory
+import Support
+import X86
+
+/// What an lguest guest needs from the machine.
+public struct LguestServices {
+    public var memory: GuestMemory
+    public var ports: PortBus
+    public var clock: any HostClock
+    /// Frequency of the guest's time-stamp counter in kHz, as `timestampCounter` ticks.
+    public var tscKHz: UInt32
+    /// Prints what a guest without a console driver has to say.
+    public var earlyConsole: ([UInt8]) -> Void
+    /// First guest-physical address that tables built by us must stay below (initrd or end of RAM).
+    public var hostTablesEnd: UInt64
+    /// Whether the kernel's symbols show that it uses PAE (only asked for kernels up to 3.0).
+    public var kernelLooksPAE: Bool
+
+    public init(
+        memory: GuestMemory, ports: PortBus, clock: any HostClock, tscKHz: UInt32,
+        earlyConsole: @escaping ([UInt8]) -> Void, hostTablesEnd: UInt64, kernelLooksPAE: Bool
+    ) {
+        self.memory = memory
+        self.ports = ports
+        self.clock = clock
+        self.tscKHz = tscKHz
+        self.earlyConsole = earlyConsole
+        self.hostTablesEnd = hostTablesEnd
+        self.kernelLooksPAE = kernelLooksPAE
+    }
+}
+
+/// Counts of what crossed the interface.
+public struct LguestCounters: Equatable, Sendable {
+    /// By hypercall number, ring entries included.
+    public var hypercalls = [UInt64](repeating: 0, count: 20)
+    public var asyncHypercalls: UInt64 = 0
+    /// Reflected traps by vector.
+    public var traps = [UInt64](repeating: 0, count: 256)
+    public var interrupts: UInt64 = 0
+    public var emulatedInstructions: UInt64 = 0
+}
+
+public final class LguestInterface: GuestInterface {
+    let services: LguestServices
+    var memory: GuestMemory { services.memory }
+    public internal(set) var counters = LguestCounters()
+
+    /// Nil before LGUEST_INIT.
+    var data: LguestData?
+    var abi = LguestABI()
+    /// Gates as stored by LOAD_IDT_ENTRY; 0 is "not present".
+    var idt = [UInt64](repeating: 0, count: 256)
+    /// Stack for traps from ring 3, as SET_STACK gave it.
+    var stackSelector: UInt16 = 0
+    var stackPointer: UInt32 = 0
+    var ringCursor: UInt32 = 0
+    /// Bit n: IRQ n waits.
+    var pendingInterrupts: UInt32 = 0
+    var isHalted = false
+    /// Set by SHUTDOWN.
+    var requestedEnd: GuestEnd?
+    /// When the clock event fires, in monotonic nanoseconds.
+    var clockEvent: UInt64?
+
+    public init(_ services: LguestServices) {
+        self.services = services
+    }
+
+    public var nextTimer: UInt64? { clockEvent }
+
+    public func handle(_ exit: Exit, _ cpu: CPU) throws(GuestDeath) -> Disposition {
+        switch exit {
+        case .budget: break
+        case .exception(let fault): try handleFault(fault, cpu)
+        case .softwareInterrupt(let vector, let length): try softwareInterrupt(vector, length, cpu)
+        case .vmcall:
+            if cpu.cpl == 1 {
+                try hypercall(cpu, length: 3, byVMCall: true)
+            } else {
+                try handleFault(.invalidOpcode, cpu)
+            }
+        case .halt:
+            // HLT at privilege 0: our guests are never there.
+            throw GuestDeath("HLT at privilege level 0")
+        case .debugTrap: try reflect(Vector.debug, errorCode: nil, cpu)
+        }
+        if let requestedEnd { return .end(requestedEnd) }
+        return isHalted ? .halt : .run
+    }
+
+    /// Every misbehaviour that ends a guest is made here.
+    func kill(_ reason: String, suggestion: String? = nil) -> GuestDeath {
+        GuestDeath(reason, suggestion: suggestion)
+    }
+}
+
+/// What differs between the generations of the ABI apart from the layout of the shared page.
+struct LguestABI: Equatable {
+    /// Arguments in EDX, EBX, ECX (up to 2.6.29) or EBX, ECX, EDX, ESI.
+    var argumentsStartInEDX = false
+    var isPAE = false
+    /// Whether NEW_PGTABLE has ended the 1:1 mode.
+    var hasPageTables = false
+    /// PAGE_OFFSET of the guest.
+    var kernelAddress: UInt32 = 0xC000_0000
+}
+
+extension UInt32 {
+    /// As in a report: `0xc0100000`.
+    var hex: String {
+        let digits = String(self, radix: 16)
+        return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Traps. A fault is either something that we carry out for the guest (a privileged instruction) or is
+// reflected: we build on the guest's kernel stack the frame that the processor would have built, and
+// go on at the handler from the guest's IDT (docs: lguest ABI 5.3).
+
+import X86
+
+extension LguestInterface {
+    static let hypercallVector: UInt32 = 0x1F
+
+    func handleFault(_ fault: Fault, _ cpu: CPU) throws(GuestDeath) {
+        if fault.vector == Vector.generalProtection && fault.errorCode == 0 && cpu.cpl == 1 {
+            if try emulatePrivileged(cpu) { return }
+        }
+        if fault.vector == Vector.pageFault {
+            data.map { $0.set($0.layout.cr2, fault.address) }
+            cpu.system.cr2 = fault.address
+        }
+        guard data != nil, gate(fault.vector) != nil else { throw unhandled(fault, cpu) }
+        try reflect(fault.vector, errorCode: fault.hasErrorCode ? fault.errorCode : nil, cpu)
+    }
+
+    /// INT n: a hypercall, or a gate that the caller's privilege must allow.
+    func softwareInterrupt(_ vector: UInt8, _ length: UInt8, _ cpu: CPU) throws(GuestDeath) {
+        if UInt32(vector) == LguestInterface.hypercallVector && cpu.cpl <= 1 {
+            try hypercall(cpu, length: UInt32(length), byVMCall: false)
+            return
+        }
+        // The hypercall gate has privilege 1; entries that were never set count as privilege 0.
+        let privilege = UInt32(vector) == LguestInterface.hypercallVector ? 1 : Descriptor(idt[Int(vector)]).dpl
+        guard privilege >= cpu.cpl, gate(vector) != nil else {
+            try handleFault(.generalProtection(UInt32(vector) * 8 + 2), cpu)
+            return
+        }
+        cpu.eip = cpu.eip &+ UInt32(length)
+        try reflect(vector, errorCode: nil, cpu)
+    }
+
+    func gate(_ vector: UInt8) -> Descriptor? {
+        let bits = idt[Int(vector)]
+        return bits == 0 ? nil : Descriptor(bits)
+    }
+
+    /// Enters the guest's handler for `vector`. Throws when there is none or its stack is unusable.
+    func reflect(_ vector: UInt8, errorCode: UInt32?, _ cpu: CPU) throws(GuestDeath) {
+        guard let gate = gate(vector) else {
+            throw unhandled(Fault(vector: vector, errorCode: errorCode ?? 0), cpu)
+        }
+        counters.traps[Int(vector)] += 1
+        try pushFrame(errorCode: errorCode, cpu)
+        enter(gate, cpu)
+    }
+
+    /// Builds the frame on the kernel stack and leaves SS:ESP there.
+    private func pushFrame(errorCode: UInt32?, _ cpu: CPU) throws(GuestDeath) {
+        let oldStack = cpu[segment: SegmentIndex.ss]
+        let oldESP = cpu[r32: GPR.esp]
+        let code = UInt32(cpu[segment: SegmentIndex.cs].selector & 0xFFFC) | UInt32(cpu.cpl)
+        var flags = cpu.eflags
+        if let data, !data.interruptsEnabled { flags &= ~EFLAGS.interrupt }
+        var top = oldESP
+        do throws(Fault) {
+            if cpu.cpl != 1 {
+                let stack = try cpu.readDescriptor(stackSelector, orThrow: .stack())
+                guard stack.isWritableData, stack.isPresent else { throw .stack() }
+                top = stackPointer
+                try push(UInt32(oldStack.selector), &top, cpu)
+                try push(oldESP, &top, cpu)
+                cpu.setSegment(SegmentIndex.ss, stack.register(selector: stackSelector))
+            }
+            try push(flags, &top, cpu)
+            try push(code, &top, cpu)
+            try push(cpu.eip, &top, cpu)
+            if let errorCode { try push(errorCode, &top, cpu) }
+        } catch {
+            throw kill(
+                "bad stack page \(top.hex): the guest's kernel stack cannot take a trap frame",
+                suggestion: "a kernel stack overflow, or a page table without the kernel's stack, looks like this")
+        }
+        cpu[r32: GPR.esp] = top
+    }
+
+    private func push(_ value: UInt32, _ top: inout UInt32, _ cpu: CPU) throws(Fault) {
+        top = top &- 4
+        try cpu.storeSystem(top, value)
+    }
+
+    /// Goes on at the gate's handler, in ring 1.
+    private func enter(_ gate: Descriptor, _ cpu: CPU) {
+        if cpu.cpl != 1 { cpu.setPrivilege(1) }
+        let code = Descriptor(cpu.system.privateGDT[LguestSegments.codeIndex])
+        cpu.setSegment(SegmentIndex.cs, code.register(selector: LguestSegments.kernelCS))
+        cpu.eip = gate.gateOffset
+        cpu.setEFLAGS(cpu.eflags & ~(EFLAGS.tf | EFLAGS.vm | EFLAGS.rf | EFLAGS.nt) | EFLAGS.interrupt)
+        cpu.recordBranch(to: cpu.eip)
+        if gate.type == Descriptor.SystemType.interrupt32 { data?.interruptsEnabled = false }
+    }
+
+    private func unhandled(_ fault: Fault, _ cpu: CPU) -> GuestDeath {
+        let name = LguestInterface.name(of: fault.vector)
+        let place = "at \(cpu.eip.hex)"
+        let detail: String
+        switch fault.vector {
+        case Vector.pageFault:
+            let access = fault.errorCode & 2 != 0 ? "write" : "read"
+            let who = fault.errorCode & 4 != 0 ? "user" : "kernel"
+            detail = "\(who) \(access) of \(fault.address.hex), page \(fault.errorCode & 1 != 0 ? "protected" : "not present")"
+        default: detail = "error code \(fault.errorCode.hex)"
+        }
+        let reason =
+            data == nil
+            ? "unhandled trap \(fault.vector) (\(name)) \(place) before LGUEST_INIT (\(detail))"
+            : "unhandled trap \(fault.vector) (\(name)) \(place): the guest has set no handler for it (\(detail))"
+        return kill(reason, suggestion: suggestion(fault, cpu))
+    }
+
+    private func suggestion(_ fault: Fault, _ cpu: CPU) -> String? {
+        if fault.vector == Vector.invalidOpcode {
+            return "the bytes at EIP are no instruction of this CPU: a jump into data, or a kernel built for a newer one"
+        }
+        if fault.vector == Vector.pageFault && cpu.eip == fault.address {
+            return "the guest jumped to an address that its page tables do not map; see the last branches"
+        }
+        if data == nil {
+            return "the kernel took a path meant for real hardware before it reached its lguest entry: is CONFIG_LGUEST_GUEST set?"
+        }
+        return nil
+    }
+
+    static func name(of vector: UInt8) -> String {
+        let names = [
+            "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode",
+            "device not available", "double fault", "coprocessor overrun", "invalid TSS", "segment not present",
+            "stack fault", "general protection", "page fault", "spurious", "x87 error", "alignment check",
+            "machine check", "SIMD error",
+        ]
+        return Int(vector) < names.count ? names[Int(vector)] : "interrupt \(vector)"
+    }
+}

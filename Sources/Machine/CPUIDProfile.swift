@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What CPUID says: only what works, and nothing that sends a kernel into code for one maker's
+// processors (docs: lguest ABI 11.2). The vendor is none that Linux knows, so every version takes its
+// generic path; the hypervisor bit keeps newer kernels from looking for microcode.
+
+import X86
+
+enum CPUIDProfile {
+    static let vendor = "lguest Swift"
+    static let hypervisor = "lguestSwift\0"
+    static let brand = "lguest virtual processor, i686 with SSE2"
+
+    /// Family 6, model 3, stepping 0: a plain P6.
+    private static let signature: UInt32 = 0x0000_0630
+
+    // Leaf 1, EDX (Intel SDM volume 2, table 3-11).
+    private static let fpu: UInt32 = 1 << 0
+    private static let tsc: UInt32 = 1 << 4
+    private static let msr: UInt32 = 1 << 5
+    private static let pae: UInt32 = 1 << 6
+    private static let cx8: UInt32 = 1 << 8
+    private static let cmov: UInt32 = 1 << 15
+    private static let mmx: UInt32 = 1 << 23
+    private static let fxsr: UInt32 = 1 << 24
+    private static let sse: UInt32 = 1 << 25
+    private static let sse2: UInt32 = 1 << 26
+    // Leaf 1, ECX.
+    private static let underHypervisor: UInt32 = 1 << 31
+
+    static func result(leaf: UInt32) -> CPUIDResult {
+        switch leaf {
+        case 0:
+            let words = text(vendor, 3)
+            return CPUIDResult(eax: 1, ebx: words[0], ecx: words[2], edx: words[1])
+        case 1:
+            return CPUIDResult(
+                eax: signature, ebx: 0, ecx: underHypervisor,
+                edx: fpu | tsc | pae | cx8 | cmov | mmx | fxsr | sse | sse2)
+        case 0x4000_0000:
+            let words = text(hypervisor, 3)
+            return CPUIDResult(eax: 0x4000_0000, ebx: words[0], ecx: words[1], edx: words[2])
+        case 0x8000_0000: return CPUIDResult(eax: 0x8000_0004)
+        case 0x8000_0001: return CPUIDResult()
+        case 0x8000_0002...0x8000_0004:
+            let words = text(brand, 12)
+            let first = Int(leaf - 0x8000_0002) * 4
+            return CPUIDResult(eax: words[first], ebx: words[first + 1], ecx: words[first + 2], edx: words[first + 3])
+        // Out of range: as AMD's processors, all zero.
+        default: return CPUIDResult()
+        }
+    }
+
+    /// `string`, padded with zero bytes, as `count` little-endian words.
+    private static func text(_ string: String, _ count: Int) -> [UInt32] {
+        var bytes = Array(string.utf8.prefix(count * 4))
+        bytes += [UInt8](repeating: 0, count: count * 4 - bytes.count)
+        return (0..<count).map { n in
+            (0..<4).reduce(0) { $0 | UInt32(bytes[n * 4 + $1]) << UInt32(8 * $1) }
+        }
+    }
+}

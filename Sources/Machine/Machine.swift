@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One virtual machine: builds it from its configuration, runs it until it ends. Everything happens on
+// the thread that calls `run`.
+
+import Boot
+import Devices
+import Engine
+import GuestInterfaces
+import GuestMemory
+import Support
+import Trace
+import X86
+
+public final class Machine {
+    /// Guest instructions between two looks at clock and devices: some 200 µs.
+    static let slice: UInt64 = 20_000
+    /// The same while an interrupt waits for the guest to allow it.
+    static let shortSlice: UInt64 = 400
+    /// Time between two looks at the host's file descriptors, in nanoseconds.
+    static let pollInterval: UInt64 = 1_000_000
+
+    let memory: GuestMemory
+    let storage: CPUStorage
+    let environment: MachineEnvironment
+    let engine: any Engine
+    let interface: LguestInterface
+    let eventLoop: EventLoop
+    let clock: any HostClock
+    let console: VirtioConsole
+    let bus: VirtioPCIBus
+    public let kernel: LoadedKernel
+    private var stopRequested: MachineOutcome?
+    private var lastPoll: UInt64 = 0
+    public private(set) var startTime: UInt64
+    private var sleptNanoseconds: UInt64 = 0
+
+    /// Time since the start in which the guest was not halted.
+    var busyNanoseconds: UInt64 { clock.monotonicNanoseconds() &- startTime &- sleptNanoseconds }
+
+    /// Builds the machine and loads the kernel. `backend` is the far end of the guest's console.
+    public init(
+        _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
+        backend: any ConsoleBackend
+    ) throws(LguestError) {
+        self.clock = clock
+        self.eventLoop = eventLoop
+        startTime = clock.monotonicNanoseconds()
+        do throws(GuestMemoryError) {
+            memory = try GuestMemory(bytes: memoryBytes)
+            environment = MachineEnvironment(clock: clock)
+            storage = try CPUStorage(memory: memory, environment: environment)
+        } catch {
+            throw LguestError(.host, "the host gives no memory for the guest: \(error)")
+        }
+        kernel = try request.load(into: memory)
+        engine = Interpreter(memory: memory)
+        let services = LguestServices(
+            memory: memory, ports: environment.ports, clock: clock, tscKHz: environment.tscKHz,
+            earlyConsole: { [backend] in backend.write($0) },
+            hostTablesEnd: kernel.hostTablesEnd(memoryBytes: memoryBytes),
+            kernelLooksPAE: kernel.symbols?.lookup(name: "swapper_pg_pmd") != nil)
+        interface = LguestInterface(services)
+        bus = VirtioPCIBus(memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio)
+        console = VirtioConsole(backend: backend)
+        try bus.add(console)
+    }
+
+    public var cpu: CPU { storage.cpu }
+
+    /// Ends the run from a callback of the event loop.
+    public func stop(_ outcome: MachineOutcome) { stopRequested = outcome }
+
+    /// Runs the guest from its entry point until it ends.
+    public func run() -> MachineOutcome {
+        console.start()
+        defer { bus.reset() }
+        interface.start(cpu, entryPoint: kernel.entryPoint)
+        do throws(GuestDeath) {
+            return try loop()
+        } catch {
+            return .killed(report: CrashReport(error, self).text)
+        }
+    }
+
+    private func loop() throws(GuestDeath) -> MachineOutcome {
+        let cpu = cpu
+        while true {
+            if let stopRequested { return stopRequested }
+            let now = clock.monotonicNanoseconds()
+            if now &- lastPoll >= Machine.pollInterval {
+                lastPoll = now
+                eventLoop.poll()
+            }
+            guard try interface.deliverInterrupts(cpu, now: now) else {
+                sleep(now)
+                continue
+            }
+            // Exits that the interface carries out itself do not end the slice.
+            let limit = cpu.instructions &+ (interface.hasWaitingInterrupts ? Machine.shortSlice : Machine.slice)
+            var exits = 0
+            while cpu.instructions < limit && exits < 1000 {
+                let exit = engine.run(cpu, budget: limit &- cpu.instructions)
+                exits += 1
+                switch try interface.handle(exit, cpu) {
+                case .run: break
+                case .halt: exits = 1000
+                case .end(.powerOff): return .powerOff
+                case .end(.restart): return .restart
+                }
+                if exit == .budget { break }
+            }
+        }
+    }
+
+    /// The guest is halted: the process sleeps until a timer or a device wakes it.
+    private func sleep(_ now: UInt64) {
+        let due = interface.nextTimer
+        eventLoop.wait(timeoutNanoseconds: due.map { $0 > now ? $0 - now : 0 })
+        lastPoll = clock.monotonicNanoseconds()
+        sleptNanoseconds &+= lastPoll &- now
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestInterfaces
+
+/// What a machine is made of.
+public struct MachineConfiguration: Sendable {
+    /// Guest RAM in bytes, a multiple of 4096, 16 MiB to 3 GiB.
+    public var memoryBytes: UInt64
+    public var kernelPath: String
+    public var initrdPath: String?
+    /// The kernel's arguments.
+    public var commandLine: String
+    /// Say on stderr what is being done.
+    public var verbose: Bool
+    /// Print instruction counts and times on stderr at the end.
+    public var showStatistics: Bool
+
+    public init(
+        memoryBytes: UInt64, kernelPath: String, initrdPath: String? = nil, commandLine: String = "",
+        verbose: Bool = false, showStatistics: Bool = false
+    ) {
+        self.memoryBytes = memoryBytes
+        self.kernelPath = kernelPath
+        self.initrdPath = initrdPath
+        self.commandLine = commandLine
+        self.verbose = verbose
+        self.showStatistics = showStatistics
+    }
+}
+
+/// How a run ended.
+public enum MachineOutcome: Equatable, Sendable {
+    case powerOff
+    /// The guest wants to be started anew.
+    case restart
+    /// The guest did what cannot be carried out, or panicked; the report is for people.
+    case killed(report: String)
+    /// Three Ctrl-C within a second.
+    case userInterrupt
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Joins the processor to the buses, the clock and the CPUID profile.
+
+import Devices
+import Support
+import X86
+
+final class MachineEnvironment: CPUEnvironment {
+    let ports = PortBus()
+    let mmio = MMIOBus()
+    let clock: any HostClock
+    /// The guest's time-stamp counter runs at 1 GHz: one tick is one nanosecond of the monotonic clock, so
+    /// that it agrees with the wall clock in the shared page for ever.
+    let tscKHz: UInt32 = 1_000_000
+    private let start: UInt64
+
+    init(clock: any HostClock) {
+        self.clock = clock
+        start = clock.monotonicNanoseconds()
+    }
+
+    func mmioRead(_ address: UInt64, width: Int) -> UInt64 { mmio.read(address: address, width: width) }
+
+    func mmioWrite(_ address: UInt64, width: Int, value: UInt64) {
+        mmio.write(address: address, width: width, value: value)
+    }
+
+    func portRead(_ port: UInt16, width: Int) -> UInt32 { ports.read(port: port, width: width) }
+
+    func portWrite(_ port: UInt16, width: Int, value: UInt32) {
+        ports.write(port: port, width: width, value: value)
+    }
+
+    func timestampCounter() -> UInt64 { clock.monotonicNanoseconds() &- start }
+
+    func cpuid(leaf: UInt32, subleaf: UInt32) -> CPUIDResult {
+        CPUIDProfile.result(leaf: leaf)
+    }
+
+    // No model-specific registers beyond those of the core.
+    func readMSR(_ index: UInt32) -> UInt64? { nil }
+    func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { false }
+}

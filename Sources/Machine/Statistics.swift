@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestInterfaces
+
+extension Machine {
+    /// What `--stats` prints.
+    public var statistics: String {
+        let seconds = Double(clock.monotonicNanoseconds() &- startTime) / 1e9
+        let counters = engine.counters
+        let guest = interface.counters
+        let instructions = cpu.instructions
+        var lines = ["lguest: statistics"]
+        func add(_ name: String, _ value: some CustomStringConvertible) {
+            lines.append("  \(name)\(String(repeating: " ", count: max(1, 28 - name.count)))\(value)")
+        }
+        add("guest instructions", instructions)
+        add("seconds", rounded(seconds))
+        add("running (not halted) seconds", rounded(Double(busyNanoseconds) / 1e9))
+        add("million instructions/s", rounded(Double(instructions) / max(1, Double(busyNanoseconds)) * 1000))
+        add("blocks built", counters.blocksBuilt)
+        add("instructions decoded", counters.instructionsDecoded)
+        add("blocks invalidated", counters.blocksInvalidated)
+        add("code cache flushes", counters.flushes)
+        add("single steps", counters.singleSteps)
+        add("interrupts", guest.interrupts)
+        add("emulated instructions", guest.emulatedInstructions)
+        add("queued hypercalls", guest.asyncHypercalls)
+        for call in LguestCall.allCases where guest.hypercalls[Int(call.rawValue)] > 0 {
+            add(call.name, guest.hypercalls[Int(call.rawValue)])
+        }
+        for (vector, count) in guest.traps.enumerated() where count > 0 { add("trap \(vector)", count) }
+        return lines.joined(separator: "\n")
+    }
+
+    private func rounded(_ value: Double) -> String {
+        let thousandths = Int((value * 1000).rounded())
+        let fraction = String(thousandths % 1000)
+        return "\(thousandths / 1000)." + String(repeating: "0", count: 3 - fraction.count) + fraction
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `CPU` is a handle to one `CPUState`: a single pointer, so that passing it costs a register and
+// reading a field costs a load: no reference counting, no exclusivity checks in the run loop.
+
+import GuestMemory
+
+/// What surrounds the processor: everything an instruction can reach that is neither a register
+/// nor RAM. All addresses are physical, all values little-endian in the low bytes.
+public protocol CPUEnvironment: AnyObject {
+    /// A load from a physical address that is not RAM; `width` is 1, 2, 4 or 8 bytes.
+    func mmioRead(_ address: UInt64, width: Int) -> UInt64
+    func mmioWrite(_ address: UInt64, width: Int, value: UInt64)
+    /// IN and OUT where the privilege rules allow them; `width` is 1, 2 or 4 bytes.
+    func portRead(_ port: UInt16, width: Int) -> UInt32
+    func portWrite(_ port: UInt16, width: Int, value: UInt32)
+    /// The time-stamp counter, in ticks of the frequency that the guest was told.
+    func timestampCounter() -> UInt64
+    func cpuid(leaf: UInt32, subleaf: UInt32) -> CPUIDResult
+    /// A model-specific register that the processor core itself does not keep, or nil for #GP(0).
+    func readMSR(_ index: UInt32) -> UInt64?
+    /// False for #GP(0).
+    func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool
+}
+
+/// Handle to a virtual processor. `CPUStorage` owns what it points to.
+@frozen
+public struct CPU {
+    @usableFromInline let state: UnsafeMutablePointer<CPUState>
+    @usableFromInline let storage: Unmanaged<CPUStorage>
+
+    @usableFromInline
+    init(state: UnsafeMutablePointer<CPUState>, storage: Unmanaged<CPUStorage>) {
+        self.state = state
+        self.storage = storage
+    }
+
+    /// The owner, for slow paths.
+    // SAFETY: the storage outlives every handle by contract of `CPUStorage.cpu`.
+    @inlinable public var owner: CPUStorage { storage._withUnsafeGuaranteedRef { $0 } }
+    public var memory: GuestMemory { owner.memory }
+    public var environment: any CPUEnvironment { owner.environment }
+}
+
+/// Owns a processor's state and its translation tables. Keep it alive while handles are in use.
+public final class CPUStorage {
+    public let memory: GuestMemory
+    public let tables: TranslationTables
+    public let environment: any CPUEnvironment
+    let state: UnsafeMutablePointer<CPUState>
+
+    public init(memory: GuestMemory, environment: any CPUEnvironment) throws(GuestMemoryError) {
+        self.memory = memory
+        self.environment = environment
+        tables = try TranslationTables()
+        state = .allocate(capacity: 1)
+        // SAFETY: freshly allocated for exactly one value.
+        state.initialize(to: CPUState(tables: tables))
+        let cpu = CPU(state: state, storage: Unmanaged.passUnretained(self))
+        cpu.resetFlat()
+    }
+
+    deinit {
+        // SAFETY: initialised in `init`, released nowhere else; CPUState is trivial.
+        state.deallocate()
+    }
+
+    /// The handle through which everything else works. Valid while this object lives.
+    public var cpu: CPU { CPU(state: state, storage: Unmanaged.passUnretained(self)) }
+}
+
+// SAFETY of all accessors below: `state` points to the one CPUState that `CPUStorage` owns, and
+// only the thread that runs the virtual CPU uses it. Register indices come from decoded
+// instructions, which hold values below `GPR.slots` and 8; they are masked all the same.
+extension CPU {
+    @inlinable @inline(__always)
+    public var eip: UInt32 {
+        get { state.pointee.eip }
+        nonmutating set { state.pointee.eip = newValue }
+    }
+    @inlinable @inline(__always)
+    public var flagResult: UInt32 {
+        get { state.pointee.flagResult }
+        nonmutating set { state.pointee.flagResult = newValue }
+    }
+    @inlinable @inline(__always)
+    public var flagAux: UInt32 {
+        get { state.pointee.flagAux }
+        nonmutating set { state.pointee.flagAux = newValue }
+    }
+    @inlinable @inline(__always)
+    public var eflagsOther: UInt32 {
+        get { state.pointee.eflagsOther }
+        nonmutating set { state.pointee.eflagsOther = newValue }
+    }
+    @inlinable @inline(__always)
+    public var attention: UInt32 {
+        get { state.pointee.attention }
+        nonmutating set { state.pointee.attention = newValue }
+    }
+    @inlinable @inline(__always)
+    public var cpl: UInt8 { state.pointee.cpl }
+    @inlinable @inline(__always)
+    public var mode: CodeMode { state.pointee.mode }
+    @inlinable @inline(__always)
+    public var instructions: UInt64 {
+        get { state.pointee.instructions }
+        nonmutating set { state.pointee.instructions = newValue }
+    }
+
+    /// A 32-bit general register (index 0–7, or `GPR.zero` for reading).
+    @inlinable @inline(__always)
+    public subscript(r32 index: Int) -> UInt32 {
+        get { UInt32(truncatingIfNeeded: registers[index & 31]) }
+        nonmutating set { registers[index & 31] = UInt64(newValue) }
+    }
+    /// A 16-bit general register (index 0–7); writing keeps the upper half.
+    @inlinable @inline(__always)
+    public subscript(r16 index: Int) -> UInt16 {
+        get { UInt16(truncatingIfNeeded: registers[index & 31]) }
+        nonmutating set {
+            registers[index & 31] = registers[index & 31] & 0xFFFF_0000 | UInt64(newValue)
+        }
+    }
+    /// An 8-bit general register (0–3: AL, CL, DL, BL; 4–7: AH, CH, DH, BH).
+    @inlinable @inline(__always)
+    public subscript(r8 index: Int) -> UInt8 {
+        get { bytes[CPU.byteOffset(index)] }
+        nonmutating set { bytes[CPU.byteOffset(index)] = newValue }
+    }
+    @inlinable @inline(__always)
+    static func byteOffset(_ index: Int) -> Int { (index & 3) << 3 | (index >> 2) & 1 }
+
+    @inlinable @inline(__always)
+    var registers: UnsafeMutablePointer<UInt64> {
+        UnsafeMutableRawPointer(state).assumingMemoryBound(to: UInt64.self)
+    }
+    @inlinable @inline(__always)
+    var bytes: UnsafeMutablePointer<UInt8> {
+        UnsafeMutableRawPointer(state).assumingMemoryBound(to: UInt8.self)
+    }
+
+    @inlinable
+    public subscript(segment index: Int) -> SegmentRegister {
+        get { state.pointee.segments[index & 7] }
+        nonmutating set { state.pointee.segments[index & 7] = newValue }
+    }
+    /// Every other field, for code that is not hot.
+    @inlinable @inline(__always)
+    public var system: CPUState {
+        @inline(__always) unsafeAddress { UnsafePointer(state) }
+        @inline(__always) nonmutating unsafeMutableAddress { state }
+    }
+
+    /// Notes a taken branch for crash reports.
+    @inlinable @inline(__always)
+    public func recordBranch(to target: UInt32) {
+        let cursor = state.pointee.branchCursor
+        state.pointee.branches[Int(cursor & 15)] = target
+        state.pointee.branchCursor = cursor &+ 1
+    }
+
+    /// Makes the tables of the current privilege level the ones that loads and stores use.
+    func selectTables() {
+        let tables = owner.tables
+        if state.pointee.cpl == 3 {
+            state.pointee.readTable = tables.userRead
+            state.pointee.writeTable = tables.userWrite
+            state.pointee.executeTable = tables.userExecute
+        } else {
+            state.pointee.readTable = tables.kernelRead
+            state.pointee.writeTable = tables.kernelWrite
+            state.pointee.executeTable = tables.kernelExecute
+        }
+    }
+}
