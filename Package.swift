@@ -18,7 +18,7 @@ let package = Package(
         .library(name: "LguestKit", targets: ["LguestKit"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
     targets: [
         .target(name: "CHost"),
@@ -30,7 +30,8 @@ let package = Package(
         .target(name: "Trace", dependencies: ["Support", "X86", "CZydis"], swiftSettings: strict),
         .target(name: "Boot", dependencies: ["Support", "GuestMemory"], swiftSettings: strict),
         .target(name: "Devices", dependencies: ["Support", "GuestMemory", "CHost"], swiftSettings: strict),
-        .target(name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices"], swiftSettings: strict),
+        .target(
+            name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices"], swiftSettings: strict),
         .target(
             name: "Machine",
             dependencies: ["Boot", "Devices", "Engine", "GuestInterfaces", "Support", "Trace"],

@@ -20,7 +20,8 @@ public func runOnTerminal(_ configuration: MachineConfiguration) throws(LguestEr
         kernelPath: configuration.kernelPath, initrdPath: configuration.initrdPath,
         commandLine: configuration.commandLine)
     let machine = try Machine(
-        request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop, backend: terminal)
+        request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop, backend: terminal
+    )
     terminal.onUserInterrupt = { [weak machine] in machine?.stop(.userInterrupt) }
     terminal.onWarning = { Report.line("lguest: \($0)") }
     if configuration.verbose {

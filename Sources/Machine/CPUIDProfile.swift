@@ -45,7 +45,8 @@ enum CPUIDProfile {
         case 0x8000_0002...0x8000_0004:
             let words = text(brand, 12)
             let first = Int(leaf - 0x8000_0002) * 4
-            return CPUIDResult(eax: words[first], ebx: words[first + 1], ecx: words[first + 2], edx: words[first + 3])
+            return CPUIDResult(
+                eax: words[first], ebx: words[first + 1], ecx: words[first + 2], edx: words[first + 3])
         // Out of range: as AMD's processors, all zero.
         default: return CPUIDResult()
         }

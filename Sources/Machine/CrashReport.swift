@@ -31,19 +31,28 @@ struct CrashReport {
         }
         lines.append("  eip \(hex(cpu.eip))  eflags \(hex(cpu.eflags)) [\(CrashReport.flags(cpu.eflags))]")
         let system = cpu.system
-        lines.append("  cr0 \(hex(system.cr0))  cr2 \(hex(system.cr2))  cr3 \(hex(system.cr3))  cr4 \(hex(system.cr4))")
+        lines.append(
+            "  cr0 \(hex(system.cr0))  cr2 \(hex(system.cr2))  cr3 \(hex(system.cr3))  cr4 \(hex(system.cr4))"
+        )
         let segments = ["es", "cs", "ss", "ds", "fs", "gs"]
         for (index, name) in segments.enumerated() {
             let s = cpu[segment: index]
-            let state = s.isPresent ? "base \(hex(s.base))  limit \(hex(s.limit))  dpl \(s.dpl)\(s.isCode ? " code" : " data")" : "null"
+            let state =
+                s.isPresent
+                ? "base \(hex(s.base))  limit \(hex(s.limit))  dpl \(s.dpl)\(s.isCode ? " code" : " data")"
+                : "null"
             lines.append("  \(name) \(hex(UInt32(s.selector)).suffix(4))  \(state)")
         }
         let count = min(system.branchCursor, 16)
         if count > 0 {
             lines.append("  last branches, newest first:")
-            for n in 1...count { lines.append("    \(place(system.branches[Int((system.branchCursor &- n) & 15)]))") }
+            for n in 1...count {
+                lines.append("    \(place(system.branches[Int((system.branchCursor &- n) & 15)]))")
+            }
         }
-        lines.append("  after \(cpu.instructions) instructions, kernel \(machine.kernel.linuxVersion?.description ?? "of unknown version")")
+        lines.append(
+            "  after \(cpu.instructions) instructions, kernel \(machine.kernel.linuxVersion?.description ?? "of unknown version")"
+        )
         if let suggestion = death.suggestion { lines.append("  suggestion   \(suggestion)") }
         text = lines.joined(separator: "\n")
     }
@@ -68,7 +77,8 @@ struct CrashReport {
     private static func flags(_ value: UInt32) -> String {
         let names: [(UInt32, String)] = [
             (EFLAGS.cf, "cf"), (EFLAGS.pf, "pf"), (EFLAGS.af, "af"), (EFLAGS.zf, "zf"), (EFLAGS.sf, "sf"),
-            (EFLAGS.tf, "tf"), (EFLAGS.interrupt, "if"), (EFLAGS.df, "df"), (EFLAGS.of, "of"), (EFLAGS.nt, "nt"),
+            (EFLAGS.tf, "tf"), (EFLAGS.interrupt, "if"), (EFLAGS.df, "df"), (EFLAGS.of, "of"),
+            (EFLAGS.nt, "nt"),
             (EFLAGS.ac, "ac"), (EFLAGS.id, "id"),
         ]
         return names.filter { value & $0.0 != 0 }.map(\.1).joined(separator: " ")

@@ -61,7 +61,8 @@ public final class Machine {
             hostTablesEnd: kernel.hostTablesEnd(memoryBytes: memoryBytes),
             kernelLooksPAE: kernel.symbols?.lookup(name: "swapper_pg_pmd") != nil)
         interface = LguestInterface(services)
-        bus = VirtioPCIBus(memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio)
+        bus = VirtioPCIBus(
+            memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio)
         console = VirtioConsole(backend: backend)
         try bus.add(console)
     }
@@ -97,7 +98,8 @@ public final class Machine {
                 continue
             }
             // Exits that the interface carries out itself do not end the slice.
-            let limit = cpu.instructions &+ (interface.hasWaitingInterrupts ? Machine.shortSlice : Machine.slice)
+            let limit =
+                cpu.instructions &+ (interface.hasWaitingInterrupts ? Machine.shortSlice : Machine.slice)
             var exits = 0
             while cpu.instructions < limit && exits < 1000 {
                 let exit = engine.run(cpu, budget: limit &- cpu.instructions)

@@ -18,7 +18,5 @@ enum Memory {
     static func read32(_ address: PhysicalAddress) -> UInt32 { read32(address.inKernel) }
     static func write32(_ address: PhysicalAddress, _ value: UInt32) { write32(address.inKernel, value) }
 
-    static func clear(_ address: VirtualAddress, count: UInt32) {
-        for word in 0..<count / 4 { write32(address + word * 4, 0) }
-    }
+    static func clear(_ address: VirtualAddress, count: UInt32) { memory_clear(address.value, count) }
 }

@@ -163,7 +163,8 @@ final class BlockCache: CodeWriteObserver {
         opCount += count + 1
         let frame = frame(host)
         let block = Block(
-            key: BlockCache.key(host, mode), ops: first, opCount: Int32(count), byteCount: Int32(cursor - host),
+            key: BlockCache.key(host, mode), ops: first, opCount: Int32(count),
+            byteCount: Int32(cursor - host),
             next: pageHeads[frame])
         (blocks + blockCount).initialize(to: block)
         pageHeads[frame] = Int32(blockCount)

@@ -64,269 +64,270 @@ public final class Interpreter: Engine {
                         }
 
                     case .movRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu[r32: Int(op.pointee.source)]
+                        cpu[r32: op.dst] = cpu[r32: op.src]
                     case .movRI32:
-                        cpu[r32: Int(op.pointee.destination)] = op.pointee.immediate
+                        cpu[r32: op.dst] = op.imm
                     case .movRM32:
-                        cpu[r32: Int(op.pointee.destination)] = try cpu.load(try cpu.address(op, 4, write: false))
+                        cpu[r32: op.dst] = try cpu.load(try cpu.address(op, 4, write: false))
                     case .movMR32:
-                        try cpu.store(try cpu.address(op, 4, write: true), cpu[r32: Int(op.pointee.source)])
+                        try cpu.store(try cpu.address(op, 4, write: true), cpu[r32: op.src])
                     case .movMI32:
-                        try cpu.store(try cpu.address(op, 4, write: true), op.pointee.immediate)
+                        try cpu.store(try cpu.address(op, 4, write: true), op.imm)
                     case .movRR8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu[r8: Int(op.pointee.source)]
+                        cpu[r8: op.dst] = cpu[r8: op.src]
                     case .movRI8:
-                        cpu[r8: Int(op.pointee.destination)] = UInt8(truncatingIfNeeded: op.pointee.immediate)
+                        cpu[r8: op.dst] = op.imm8
                     case .movRM8:
-                        cpu[r8: Int(op.pointee.destination)] = try cpu.load(try cpu.address(op, 1, write: false))
+                        cpu[r8: op.dst] = try cpu.load(try cpu.address(op, 1, write: false))
                     case .movMR8:
-                        try cpu.store(try cpu.address(op, 1, write: true), cpu[r8: Int(op.pointee.source)])
+                        try cpu.store(try cpu.address(op, 1, write: true), cpu[r8: op.src])
                     case .movMI8:
-                        try cpu.store(try cpu.address(op, 1, write: true), UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        try cpu.store(try cpu.address(op, 1, write: true), op.imm8)
                     case .movRM16:
-                        cpu[r16: Int(op.pointee.destination)] = try cpu.load(try cpu.address(op, 2, write: false))
+                        cpu[r16: op.dst] = try cpu.load(try cpu.address(op, 2, write: false))
                     case .movMR16:
-                        try cpu.store(try cpu.address(op, 2, write: true), cpu[r16: Int(op.pointee.source)])
+                        try cpu.store(try cpu.address(op, 2, write: true), cpu[r16: op.src])
                     case .movMI16:
-                        try cpu.store(try cpu.address(op, 2, write: true), UInt16(truncatingIfNeeded: op.pointee.immediate))
+                        try cpu.store(try cpu.address(op, 2, write: true), op.imm16)
                     case .movzxRR8:
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(cpu[r8: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = UInt32(cpu[r8: op.src])
                     case .movzxRM8:
                         let value: UInt8 = try cpu.load(try cpu.address(op, 1, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(value)
+                        cpu[r32: op.dst] = UInt32(value)
                     case .movzxRR16:
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(cpu[r16: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = UInt32(cpu[r16: op.src])
                     case .movzxRM16:
                         let value: UInt16 = try cpu.load(try cpu.address(op, 2, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(value)
+                        cpu[r32: op.dst] = UInt32(value)
                     case .movsxRR8:
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(bitPattern: Int32(Int8(bitPattern: cpu[r8: Int(op.pointee.source)])))
+                        cpu[r32: op.dst] = UInt32(bitPattern: Int32(Int8(bitPattern: cpu[r8: op.src])))
                     case .movsxRM8:
                         let value: UInt8 = try cpu.load(try cpu.address(op, 1, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(bitPattern: Int32(Int8(bitPattern: value)))
+                        cpu[r32: op.dst] = UInt32(bitPattern: Int32(Int8(bitPattern: value)))
                     case .movsxRR16:
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(bitPattern: Int32(Int16(bitPattern: cpu[r16: Int(op.pointee.source)])))
+                        cpu[r32: op.dst] = UInt32(bitPattern: Int32(Int16(bitPattern: cpu[r16: op.src])))
                     case .movsxRM16:
                         let value: UInt16 = try cpu.load(try cpu.address(op, 2, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = UInt32(bitPattern: Int32(Int16(bitPattern: value)))
+                        cpu[r32: op.dst] = UInt32(bitPattern: Int32(Int16(bitPattern: value)))
                     case .lea:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.effective(op)
+                        cpu[r32: op.dst] = cpu.effective(op)
                     case .xchgRR32:
-                        let value = cpu[r32: Int(op.pointee.destination)]
-                        cpu[r32: Int(op.pointee.destination)] = cpu[r32: Int(op.pointee.source)]
-                        cpu[r32: Int(op.pointee.source)] = value
+                        let value = cpu[r32: op.dst]
+                        cpu[r32: op.dst] = cpu[r32: op.src]
+                        cpu[r32: op.src] = value
                     case .cdq:
                         cpu[r32: GPR.edx] = cpu[r32: GPR.eax] >> 31 == 0 ? 0 : UInt32.max
                     case .nop:
                         break
                     case .setR8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.condition(op.pointee.condition) ? 1 : 0
+                        cpu[r8: op.dst] = cpu.condition(op.condition) ? 1 : 0
                     case .cmovRR32:
-                        if cpu.condition(op.pointee.condition) { cpu[r32: Int(op.pointee.destination)] = cpu[r32: Int(op.pointee.source)] }
+                        if cpu.condition(op.condition) { cpu[r32: op.dst] = cpu[r32: op.src] }
                     case .cmovRM32:
                         let value: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        if cpu.condition(op.pointee.condition) { cpu[r32: Int(op.pointee.destination)] = value }
+                        if cpu.condition(op.condition) { cpu[r32: op.dst] = value }
                     // Arithmetic and logic
                     case .addRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.add(cpu[r32: Int(op.pointee.destination)], cpu[r32: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = cpu.add(cpu[r32: op.dst], cpu[r32: op.src])
                     case .addRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.add(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.add(cpu[r32: op.dst], op.imm)
                     case .addRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.add(cpu[r32: Int(op.pointee.destination)], b)
+                        cpu[r32: op.dst] = cpu.add(cpu[r32: op.dst], b)
                     case .addMR32:
-                        let b = cpu[r32: Int(op.pointee.source)]
+                        let b = cpu[r32: op.src]
                         try cpu.modify(op) { (a: UInt32) in cpu.add(a, b) }
                     case .addMI32:
-                        let b = op.pointee.immediate
+                        let b = op.imm
                         try cpu.modify(op) { (a: UInt32) in cpu.add(a, b) }
                     case .orRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] | cpu[r32: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] | cpu[r32: op.src])
                     case .orRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] | op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] | op.imm)
                     case .orRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] | b)
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] | b)
                     case .orMR32:
-                        let b = cpu[r32: Int(op.pointee.source)]
+                        let b = cpu[r32: op.src]
                         try cpu.modify(op) { (a: UInt32) in cpu.logic(a | b) }
                     case .orMI32:
-                        let b = op.pointee.immediate
+                        let b = op.imm
                         try cpu.modify(op) { (a: UInt32) in cpu.logic(a | b) }
                     case .andRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] & cpu[r32: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] & cpu[r32: op.src])
                     case .andRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] & op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] & op.imm)
                     case .andRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] & b)
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] & b)
                     case .andMR32:
-                        let b = cpu[r32: Int(op.pointee.source)]
+                        let b = cpu[r32: op.src]
                         try cpu.modify(op) { (a: UInt32) in cpu.logic(a & b) }
                     case .andMI32:
-                        let b = op.pointee.immediate
+                        let b = op.imm
                         try cpu.modify(op) { (a: UInt32) in cpu.logic(a & b) }
                     case .subRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.subtract(cpu[r32: Int(op.pointee.destination)], cpu[r32: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = cpu.subtract(cpu[r32: op.dst], cpu[r32: op.src])
                     case .subRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.subtract(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.subtract(cpu[r32: op.dst], op.imm)
                     case .subRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.subtract(cpu[r32: Int(op.pointee.destination)], b)
+                        cpu[r32: op.dst] = cpu.subtract(cpu[r32: op.dst], b)
                     case .subMR32:
-                        let b = cpu[r32: Int(op.pointee.source)]
+                        let b = cpu[r32: op.src]
                         try cpu.modify(op) { (a: UInt32) in cpu.subtract(a, b) }
                     case .subMI32:
-                        let b = op.pointee.immediate
+                        let b = op.imm
                         try cpu.modify(op) { (a: UInt32) in cpu.subtract(a, b) }
                     case .xorRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] ^ cpu[r32: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] ^ cpu[r32: op.src])
                     case .xorRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] ^ op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] ^ op.imm)
                     case .xorRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.logic(cpu[r32: Int(op.pointee.destination)] ^ b)
+                        cpu[r32: op.dst] = cpu.logic(cpu[r32: op.dst] ^ b)
                     case .xorMR32:
-                        let b = cpu[r32: Int(op.pointee.source)]
+                        let b = cpu[r32: op.src]
                         try cpu.modify(op) { (a: UInt32) in cpu.logic(a ^ b) }
                     case .xorMI32:
-                        let b = op.pointee.immediate
+                        let b = op.imm
                         try cpu.modify(op) { (a: UInt32) in cpu.logic(a ^ b) }
                     case .cmpRR32:
-                        _ = cpu.subtract(cpu[r32: Int(op.pointee.destination)], cpu[r32: Int(op.pointee.source)])
+                        _ = cpu.subtract(cpu[r32: op.dst], cpu[r32: op.src])
                     case .cmpRI32:
-                        _ = cpu.subtract(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate)
+                        _ = cpu.subtract(cpu[r32: op.dst], op.imm)
                     case .cmpRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        _ = cpu.subtract(cpu[r32: Int(op.pointee.destination)], b)
+                        _ = cpu.subtract(cpu[r32: op.dst], b)
                     case .cmpMR32:
                         let a: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        _ = cpu.subtract(a, cpu[r32: Int(op.pointee.source)])
+                        _ = cpu.subtract(a, cpu[r32: op.src])
                     case .cmpMI32:
                         let a: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        _ = cpu.subtract(a, op.pointee.immediate)
+                        _ = cpu.subtract(a, op.imm)
                     case .adcRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.add(cpu[r32: Int(op.pointee.destination)], cpu[r32: Int(op.pointee.source)], carry: cpu.carryBit)
+                        cpu[r32: op.dst] = cpu.add(cpu[r32: op.dst], cpu[r32: op.src], carry: cpu.carryBit)
                     case .adcRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.add(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate, carry: cpu.carryBit)
+                        cpu[r32: op.dst] = cpu.add(cpu[r32: op.dst], op.imm, carry: cpu.carryBit)
                     case .adcRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.add(cpu[r32: Int(op.pointee.destination)], b, carry: cpu.carryBit)
+                        cpu[r32: op.dst] = cpu.add(cpu[r32: op.dst], b, carry: cpu.carryBit)
                     case .sbbRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.subtract(cpu[r32: Int(op.pointee.destination)], cpu[r32: Int(op.pointee.source)], borrow: cpu.carryBit)
+                        cpu[r32: op.dst] = cpu.subtract(
+                            cpu[r32: op.dst], cpu[r32: op.src], borrow: cpu.carryBit)
                     case .sbbRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.subtract(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate, borrow: cpu.carryBit)
+                        cpu[r32: op.dst] = cpu.subtract(cpu[r32: op.dst], op.imm, borrow: cpu.carryBit)
                     case .sbbRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.subtract(cpu[r32: Int(op.pointee.destination)], b, borrow: cpu.carryBit)
+                        cpu[r32: op.dst] = cpu.subtract(cpu[r32: op.dst], b, borrow: cpu.carryBit)
                     case .testRR32:
-                        _ = cpu.logic(cpu[r32: Int(op.pointee.destination)] & cpu[r32: Int(op.pointee.source)])
+                        _ = cpu.logic(cpu[r32: op.dst] & cpu[r32: op.src])
                     case .testRI32:
-                        _ = cpu.logic(cpu[r32: Int(op.pointee.destination)] & op.pointee.immediate)
+                        _ = cpu.logic(cpu[r32: op.dst] & op.imm)
                     case .testMR32:
                         let a: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        _ = cpu.logic(a & cpu[r32: Int(op.pointee.source)])
+                        _ = cpu.logic(a & cpu[r32: op.src])
                     case .testMI32:
                         let a: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        _ = cpu.logic(a & op.pointee.immediate)
+                        _ = cpu.logic(a & op.imm)
                     case .addRR8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.add(cpu[r8: Int(op.pointee.destination)], cpu[r8: Int(op.pointee.source)])
+                        cpu[r8: op.dst] = cpu.add(cpu[r8: op.dst], cpu[r8: op.src])
                     case .addRI8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.add(cpu[r8: Int(op.pointee.destination)], UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        cpu[r8: op.dst] = cpu.add(cpu[r8: op.dst], op.imm8)
                     case .orRR8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.logic(cpu[r8: Int(op.pointee.destination)] | cpu[r8: Int(op.pointee.source)])
+                        cpu[r8: op.dst] = cpu.logic(cpu[r8: op.dst] | cpu[r8: op.src])
                     case .orRI8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.logic(cpu[r8: Int(op.pointee.destination)] | UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        cpu[r8: op.dst] = cpu.logic(cpu[r8: op.dst] | op.imm8)
                     case .orMI8:
-                        let b = UInt8(truncatingIfNeeded: op.pointee.immediate)
+                        let b = op.imm8
                         try cpu.modify(op) { (a: UInt8) in cpu.logic(a | b) }
                     case .andRR8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.logic(cpu[r8: Int(op.pointee.destination)] & cpu[r8: Int(op.pointee.source)])
+                        cpu[r8: op.dst] = cpu.logic(cpu[r8: op.dst] & cpu[r8: op.src])
                     case .andRI8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.logic(cpu[r8: Int(op.pointee.destination)] & UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        cpu[r8: op.dst] = cpu.logic(cpu[r8: op.dst] & op.imm8)
                     case .andMI8:
-                        let b = UInt8(truncatingIfNeeded: op.pointee.immediate)
+                        let b = op.imm8
                         try cpu.modify(op) { (a: UInt8) in cpu.logic(a & b) }
                     case .subRR8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.subtract(cpu[r8: Int(op.pointee.destination)], cpu[r8: Int(op.pointee.source)])
+                        cpu[r8: op.dst] = cpu.subtract(cpu[r8: op.dst], cpu[r8: op.src])
                     case .subRI8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.subtract(cpu[r8: Int(op.pointee.destination)], UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        cpu[r8: op.dst] = cpu.subtract(cpu[r8: op.dst], op.imm8)
                     case .xorRR8:
-                        cpu[r8: Int(op.pointee.destination)] = cpu.logic(cpu[r8: Int(op.pointee.destination)] ^ cpu[r8: Int(op.pointee.source)])
+                        cpu[r8: op.dst] = cpu.logic(cpu[r8: op.dst] ^ cpu[r8: op.src])
                     case .cmpRR8:
-                        _ = cpu.subtract(cpu[r8: Int(op.pointee.destination)], cpu[r8: Int(op.pointee.source)])
+                        _ = cpu.subtract(cpu[r8: op.dst], cpu[r8: op.src])
                     case .cmpRI8:
-                        _ = cpu.subtract(cpu[r8: Int(op.pointee.destination)], UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        _ = cpu.subtract(cpu[r8: op.dst], op.imm8)
                     case .cmpRM8:
                         let b: UInt8 = try cpu.load(try cpu.address(op, 1, write: false))
-                        _ = cpu.subtract(cpu[r8: Int(op.pointee.destination)], b)
+                        _ = cpu.subtract(cpu[r8: op.dst], b)
                     case .cmpMR8:
                         let a: UInt8 = try cpu.load(try cpu.address(op, 1, write: false))
-                        _ = cpu.subtract(a, cpu[r8: Int(op.pointee.source)])
+                        _ = cpu.subtract(a, cpu[r8: op.src])
                     case .cmpMI8:
                         let a: UInt8 = try cpu.load(try cpu.address(op, 1, write: false))
-                        _ = cpu.subtract(a, UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        _ = cpu.subtract(a, op.imm8)
                     case .testRR8:
-                        _ = cpu.logic(cpu[r8: Int(op.pointee.destination)] & cpu[r8: Int(op.pointee.source)])
+                        _ = cpu.logic(cpu[r8: op.dst] & cpu[r8: op.src])
                     case .testRI8:
-                        _ = cpu.logic(cpu[r8: Int(op.pointee.destination)] & UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        _ = cpu.logic(cpu[r8: op.dst] & op.imm8)
                     case .testMI8:
                         let a: UInt8 = try cpu.load(try cpu.address(op, 1, write: false))
-                        _ = cpu.logic(a & UInt8(truncatingIfNeeded: op.pointee.immediate))
+                        _ = cpu.logic(a & op.imm8)
                     case .cmpRR16:
-                        _ = cpu.subtract(cpu[r16: Int(op.pointee.destination)], cpu[r16: Int(op.pointee.source)])
+                        _ = cpu.subtract(cpu[r16: op.dst], cpu[r16: op.src])
                     case .cmpRI16:
-                        _ = cpu.subtract(cpu[r16: Int(op.pointee.destination)], UInt16(truncatingIfNeeded: op.pointee.immediate))
+                        _ = cpu.subtract(cpu[r16: op.dst], op.imm16)
                     case .cmpMI16:
                         let a: UInt16 = try cpu.load(try cpu.address(op, 2, write: false))
-                        _ = cpu.subtract(a, UInt16(truncatingIfNeeded: op.pointee.immediate))
+                        _ = cpu.subtract(a, op.imm16)
                     case .incR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.increment(cpu[r32: Int(op.pointee.destination)])
+                        cpu[r32: op.dst] = cpu.increment(cpu[r32: op.dst])
                     case .decR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.decrement(cpu[r32: Int(op.pointee.destination)])
+                        cpu[r32: op.dst] = cpu.decrement(cpu[r32: op.dst])
                     case .incM32:
                         try cpu.modify(op) { (a: UInt32) in cpu.increment(a) }
                     case .decM32:
                         try cpu.modify(op) { (a: UInt32) in cpu.decrement(a) }
                     case .negR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.subtract(0, cpu[r32: Int(op.pointee.destination)])
+                        cpu[r32: op.dst] = cpu.subtract(0, cpu[r32: op.dst])
                     case .notR32:
-                        cpu[r32: Int(op.pointee.destination)] = ~cpu[r32: Int(op.pointee.destination)]
+                        cpu[r32: op.dst] = ~cpu[r32: op.dst]
                     case .shlRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.shiftLeft(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.shiftLeft(cpu[r32: op.dst], op.imm)
                     case .shlRC32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.shiftLeft(cpu[r32: Int(op.pointee.destination)], cpu[r32: GPR.ecx] & 31)
+                        cpu[r32: op.dst] = cpu.shiftLeft(cpu[r32: op.dst], cpu[r32: GPR.ecx] & 31)
                     case .shrRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.shiftRight(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.shiftRight(cpu[r32: op.dst], op.imm)
                     case .shrRC32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.shiftRight(cpu[r32: Int(op.pointee.destination)], cpu[r32: GPR.ecx] & 31)
+                        cpu[r32: op.dst] = cpu.shiftRight(cpu[r32: op.dst], cpu[r32: GPR.ecx] & 31)
                     case .sarRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.shiftArithmeticRight(cpu[r32: Int(op.pointee.destination)], op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.shiftArithmeticRight(cpu[r32: op.dst], op.imm)
                     case .sarRC32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.shiftArithmeticRight(cpu[r32: Int(op.pointee.destination)], cpu[r32: GPR.ecx] & 31)
+                        cpu[r32: op.dst] = cpu.shiftArithmeticRight(cpu[r32: op.dst], cpu[r32: GPR.ecx] & 31)
                     case .imulRR32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.multiplySigned(cpu[r32: Int(op.pointee.destination)], cpu[r32: Int(op.pointee.source)])
+                        cpu[r32: op.dst] = cpu.multiplySigned(cpu[r32: op.dst], cpu[r32: op.src])
                     case .imulRM32:
                         let b: UInt32 = try cpu.load(try cpu.address(op, 4, write: false))
-                        cpu[r32: Int(op.pointee.destination)] = cpu.multiplySigned(cpu[r32: Int(op.pointee.destination)], b)
+                        cpu[r32: op.dst] = cpu.multiplySigned(cpu[r32: op.dst], b)
                     case .imulRRI32:
-                        cpu[r32: Int(op.pointee.destination)] = cpu.multiplySigned(cpu[r32: Int(op.pointee.source)], op.pointee.immediate)
+                        cpu[r32: op.dst] = cpu.multiplySigned(cpu[r32: op.src], op.imm)
                     case .mulR32:
-                        cpu.multiplyUnsigned(cpu[r32: Int(op.pointee.destination)])
+                        cpu.multiplyUnsigned(cpu[r32: op.dst])
                     case .divR32:
-                        try cpu.divideUnsigned(cpu[r32: Int(op.pointee.destination)])
+                        try cpu.divideUnsigned(cpu[r32: op.dst])
                     // Stack and control flow
                     case .pushR32:
-                        try cpu.push32(cpu[r32: Int(op.pointee.destination)])
+                        try cpu.push32(cpu[r32: op.dst])
                     case .pushI32:
-                        try cpu.push32(op.pointee.immediate)
+                        try cpu.push32(op.imm)
                     case .pushM32:
                         try cpu.push32(try cpu.load(try cpu.address(op, 4, write: false)))
                     case .popR32:
                         let top = cpu[r32: GPR.esp]
                         let value: UInt32 = try cpu.load(top)
                         cpu[r32: GPR.esp] = top &+ 4
-                        cpu[r32: Int(op.pointee.destination)] = value
+                        cpu[r32: op.dst] = value
                     case .leave:
                         let frame = cpu[r32: GPR.ebp]
                         let value: UInt32 = try cpu.load(frame)
@@ -334,10 +335,10 @@ public final class Interpreter: Engine {
                         cpu[r32: GPR.ebp] = value
                     case .callI:
                         try cpu.push32(blockEIP &+ op.pointee.extra)
-                        cpu.take(blockEIP &+ op.pointee.immediate, op)
+                        cpu.take(blockEIP &+ op.imm, op)
                         continue blocks
                     case .callR:
-                        let target = cpu[r32: Int(op.pointee.destination)]
+                        let target = cpu[r32: op.dst]
                         try cpu.push32(blockEIP &+ op.pointee.extra)
                         cpu.take(target, op)
                         continue blocks
@@ -355,14 +356,14 @@ public final class Interpreter: Engine {
                     case .retI:
                         let top = cpu[r32: GPR.esp]
                         let target: UInt32 = try cpu.load(top)
-                        cpu[r32: GPR.esp] = top &+ 4 &+ op.pointee.immediate
+                        cpu[r32: GPR.esp] = top &+ 4 &+ op.imm
                         cpu.take(target, op)
                         continue blocks
                     case .jmpI:
-                        cpu.take(blockEIP &+ op.pointee.immediate, op)
+                        cpu.take(blockEIP &+ op.imm, op)
                         continue blocks
                     case .jmpR:
-                        cpu.take(cpu[r32: Int(op.pointee.destination)], op)
+                        cpu.take(cpu[r32: op.dst], op)
                         continue blocks
                     case .jmpM:
                         cpu.take(try cpu.load(try cpu.address(op, 4, write: false)), op)

@@ -18,7 +18,8 @@ enum Lowering {
             op.handler = handler
             let next = UInt32(offset) + UInt32(i.length)
             switch handler {
-            case .callI, .jmpI, .jo, .jno, .jb, .jae, .je, .jne, .jbe, .ja, .js, .jns, .jp, .jnp, .jl, .jge, .jle,
+            case .callI, .jmpI, .jo, .jno, .jb, .jae, .je, .jne, .jbe, .ja, .js, .jns, .jp, .jnp, .jl, .jge,
+                .jle,
                 .jg:
                 op.immediate = next &+ i.immediate
                 op.extra = next
@@ -50,7 +51,9 @@ enum Lowering {
         }
     }
 
-    private static func pick(_ form: Form, _ rr: Handler?, _ ri: Handler?, _ rm: Handler?, _ mr: Handler?, _ mi: Handler?) -> Handler? {
+    private static func pick(
+        _ form: Form, _ rr: Handler?, _ ri: Handler?, _ rm: Handler?, _ mr: Handler?, _ mi: Handler?
+    ) -> Handler? {
         switch form {
         case .rr: rr
         case .ri: ri

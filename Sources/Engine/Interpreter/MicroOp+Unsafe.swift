@@ -4,6 +4,16 @@
 
 import X86
 
+// SAFETY: micro-op pointers come from the block cache and point to live micro-ops (see `BlockCache`).
+extension UnsafeMutablePointer where Pointee == MicroOp {
+    @inline(__always) var dst: Int { Int(pointee.destination) }
+    @inline(__always) var src: Int { Int(pointee.source) }
+    @inline(__always) var imm: UInt32 { pointee.immediate }
+    @inline(__always) var imm8: UInt8 { UInt8(truncatingIfNeeded: pointee.immediate) }
+    @inline(__always) var imm16: UInt16 { UInt16(truncatingIfNeeded: pointee.immediate) }
+    @inline(__always) var condition: UInt8 { pointee.condition }
+}
+
 extension CPU {
     /// Effective address of the micro-op's memory operand.
     @inline(__always)

@@ -29,7 +29,9 @@ extension LguestInterface {
 
     /// LOAD_GDT of the generations up to 2.6.30: the whole table from guest memory.
     func loadGDT(_ table: UInt32, _ count: UInt32, _ cpu: CPU) throws(GuestDeath) {
-        guard count <= LguestInterface.gdtEntries else { throw kill("too many gdt entries: LOAD_GDT with \(count)") }
+        guard count <= LguestInterface.gdtEntries else {
+            throw kill("too many gdt entries: LOAD_GDT with \(count)")
+        }
         for index in 0..<count {
             try loadGDTEntry(index, try readGuest(UInt64(table) + UInt64(index) * 8, as: UInt64.self), cpu)
         }
@@ -56,10 +58,13 @@ extension LguestInterface {
     }
 
     /// Reads guest-physical memory on behalf of a hypercall.
-    func readGuest<T: FixedWidthInteger & BitwiseCopyable>(_ address: UInt64, as type: T.Type) throws(GuestDeath) -> T {
+    func readGuest<T: FixedWidthInteger & BitwiseCopyable>(_ address: UInt64, as type: T.Type)
+        throws(GuestDeath) -> T
+    {
         guard let value = try? memory.read(address, as: type) else {
             throw kill(
-                "bad read address 0x\(String(address, radix: 16)), \(MemoryLayout<T>.size) bytes: outside guest memory")
+                "bad read address 0x\(String(address, radix: 16)), \(MemoryLayout<T>.size) bytes: outside guest memory"
+            )
         }
         return value
     }

@@ -72,7 +72,9 @@ extension LguestInterface {
         guard let kind = LguestCall(rawValue: call.number) else {
             throw kill(
                 "bad hypercall \(call.number) at \(cpu.eip.hex)",
-                suggestion: "EAX holds no hypercall number of any lguest version; was `int $0x1f` executed by mistake?")
+                suggestion:
+                    "EAX holds no hypercall number of any lguest version; was `int $0x1f` executed by mistake?"
+            )
         }
         counters.hypercalls[Int(call.number)] += 1
         switch kind {
@@ -107,7 +109,8 @@ extension LguestInterface {
         for register in candidates where found == nil {
             let address = UInt64(cpu[r32: register])
             let room = memory.size > address ? min(UInt64(LguestDataLayout.window), memory.size - address) : 0
-            guard let bytes = try? memory.readBytes(address, count: Int(room)), let layout = LguestDataLayout(bytes),
+            guard let bytes = try? memory.readBytes(address, count: Int(room)),
+                let layout = LguestDataLayout(bytes),
                 memory.contains(address, length: UInt64(layout.size))
             else { continue }
             found = (register, LguestData(address: address, layout: layout, memory: memory))
@@ -156,7 +159,8 @@ extension LguestInterface {
             let entry = layout.hcalls + n * layout.hcallSize
             let words = (0..<layout.hcallSize / 4).map { data.word(entry + $0 * 4) }
             let call = HypercallFrame(
-                eax: words[0], ebx: words[1], ecx: words[2], edx: words[3], esi: words.count > 4 ? words[4] : 0,
+                eax: words[0], ebx: words[1], ecx: words[2], edx: words[3],
+                esi: words.count > 4 ? words[4] : 0,
                 startsInEDX: abi.argumentsStartInEDX)
             counters.asyncHypercalls += 1
             try carryOut(call, cpu)
@@ -173,7 +177,8 @@ extension LguestInterface {
 
     private func shutdown(_ address: UInt32, reason: UInt32) throws(GuestDeath) {
         guard var bytes = try? memory.readBytes(UInt64(address), count: 128) else {
-            throw kill("bad read address \(address.hex), 128 bytes: the message of SHUTDOWN is outside guest memory")
+            throw kill(
+                "bad read address \(address.hex), 128 bytes: the message of SHUTDOWN is outside guest memory")
         }
         bytes[127] = 0
         let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)

@@ -39,7 +39,9 @@ extension LguestInterface {
     /// SET_PTE: only the current table's translations are cached below `kernelAddress`. The value is not
     /// looked at: the guest has stored it already, and announces 0 where it only means "flush".
     func setPTE(_ top: UInt32, _ address: UInt32, _ cpu: CPU) {
-        if address >= abi.kernelAddress || top == cpu.system.cr3 { cpu.owner.tables.flush(page: address >> 12) }
+        if address >= abi.kernelAddress || top == cpu.system.cr3 {
+            cpu.owner.tables.flush(page: address >> 12)
+        }
     }
 
     /// SET_PGD: a top-level entry has changed.
@@ -66,7 +68,8 @@ extension LguestInterface {
         let middle = firstTable - 0x1000
         let wide = abi.isPAE
         func put(_ value: UInt64, _ address: UInt64) throws(GuestDeath) {
-            let done: Void? = wide ? try? memory.write(value, at: address) : try? memory.write(UInt32(value), at: address)
+            let done: Void? =
+                wide ? try? memory.write(value, at: address) : try? memory.write(UInt32(value), at: address)
             if done == nil { throw kill("no room for the first page tables below \(UInt32(top).hex)") }
         }
         for page in 0..<mapped { try put(page << 12 | 7, firstTable + page * (wide ? 8 : 4)) }
@@ -78,7 +81,9 @@ extension LguestInterface {
         } else {
             for n in 0..<tables {
                 try put((firstTable + n * 0x1000) | 7, top + n * 4)
-                if base >> 22 + n < 1024 { try put((firstTable + n * 0x1000) | 7, top + (base >> 22 + n) * 4) }
+                if base >> 22 + n < 1024 {
+                    try put((firstTable + n * 0x1000) | 7, top + (base >> 22 + n) * 4)
+                }
             }
         }
         return UInt32(top)

@@ -64,7 +64,8 @@ extension LguestInterface {
         if isEarly {
             throw kill(
                 "the guest halted (hlt) at \(cpu.eip.hex) before its kernel was up",
-                suggestion: "a decompressor that cannot unpack its kernel stops like this; is there enough memory?")
+                suggestion:
+                    "a decompressor that cannot unpack its kernel stops like this; is there enough memory?")
         }
         if data?.interruptsEnabled == true {
             isHalted = true

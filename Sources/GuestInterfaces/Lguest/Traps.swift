@@ -28,7 +28,8 @@ extension LguestInterface {
             return
         }
         // The hypercall gate has privilege 1; entries that were never set count as privilege 0.
-        let privilege = UInt32(vector) == LguestInterface.hypercallVector ? 1 : Descriptor(idt[Int(vector)]).dpl
+        let privilege =
+            UInt32(vector) == LguestInterface.hypercallVector ? 1 : Descriptor(idt[Int(vector)]).dpl
         guard privilege >= cpu.cpl, gate(vector) != nil else {
             try handleFault(.generalProtection(UInt32(vector) * 8 + 2), cpu)
             return
@@ -76,7 +77,8 @@ extension LguestInterface {
         } catch {
             throw kill(
                 "bad stack page \(top.hex): the guest's kernel stack cannot take a trap frame",
-                suggestion: "a kernel stack overflow, or a page table without the kernel's stack, looks like this")
+                suggestion:
+                    "a kernel stack overflow, or a page table without the kernel's stack, looks like this")
         }
         cpu[r32: GPR.esp] = top
     }
@@ -105,7 +107,8 @@ extension LguestInterface {
         case Vector.pageFault:
             let access = fault.errorCode & 2 != 0 ? "write" : "read"
             let who = fault.errorCode & 4 != 0 ? "user" : "kernel"
-            detail = "\(who) \(access) of \(fault.address.hex), page \(fault.errorCode & 1 != 0 ? "protected" : "not present")"
+            detail =
+                "\(who) \(access) of \(fault.address.hex), page \(fault.errorCode & 1 != 0 ? "protected" : "not present")"
         default: detail = "error code \(fault.errorCode.hex)"
         }
         let reason =
@@ -117,13 +120,15 @@ extension LguestInterface {
 
     private func suggestion(_ fault: Fault, _ cpu: CPU) -> String? {
         if fault.vector == Vector.invalidOpcode {
-            return "the bytes at EIP are no instruction of this CPU: a jump into data, or a kernel built for a newer one"
+            return
+                "the bytes at EIP are no instruction of this CPU: a jump into data, or a kernel built for a newer one"
         }
         if fault.vector == Vector.pageFault && cpu.eip == fault.address {
             return "the guest jumped to an address that its page tables do not map; see the last branches"
         }
         if data == nil {
-            return "the kernel took a path meant for real hardware before it reached its lguest entry: is CONFIG_LGUEST_GUEST set?"
+            return
+                "the kernel took a path meant for real hardware before it reached its lguest entry: is CONFIG_LGUEST_GUEST set?"
         }
         return nil
     }
@@ -131,7 +136,8 @@ extension LguestInterface {
     static func name(of vector: UInt8) -> String {
         let names = [
             "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode",
-            "device not available", "double fault", "coprocessor overrun", "invalid TSS", "segment not present",
+            "device not available", "double fault", "coprocessor overrun", "invalid TSS",
+            "segment not present",
             "stack fault", "general protection", "page fault", "spurious", "x87 error", "alignment check",
             "machine check", "SIMD error",
         ]

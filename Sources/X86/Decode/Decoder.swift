@@ -258,7 +258,8 @@ public struct Decoder {
             i.displacement = UInt32(bitPattern: Int32(Int8(bitPattern: try reader.byte())))
         } else if mod == 2 {
             let raw = try reader.little(i.addressSize)
-            i.displacement = i.addressSize == 2 ? UInt32(bitPattern: Int32(Int16(truncatingIfNeeded: raw))) : raw
+            i.displacement =
+                i.addressSize == 2 ? UInt32(bitPattern: Int32(Int16(truncatingIfNeeded: raw))) : raw
         }
     }
 }

@@ -55,7 +55,9 @@ public final class InstructionTable: Sendable {
     let hasExact: [Bool]
 
     init() {
-        var entries = [TableEntry(operation: .invalid, operands: (.none, .none, .none), isLockable: false, row: "")]
+        var entries = [
+            TableEntry(operation: .invalid, operands: (.none, .none, .none), isLockable: false, row: "")
+        ]
         var hasModRM = [Bool](repeating: false, count: 1024)
         var index = [UInt16](repeating: 0, count: 1024 * 64)
         var exact: [Int: UInt16] = [:]

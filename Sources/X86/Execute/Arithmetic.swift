@@ -174,7 +174,9 @@ extension CPU {
         let total = T.bitWidth == 16 ? UInt64(48) : 64
         let result = T(truncatingIfNeeded: wide >> (total - width - UInt64(count)))
         let cf = wide >> (total - UInt64(count)) & 1 != 0
-        let before = UInt64(truncatingIfNeeded: count == 1 ? a : T(truncatingIfNeeded: wide >> (total - width - UInt64(count) + 1)))
+        let before = UInt64(
+            truncatingIfNeeded: count == 1
+                ? a : T(truncatingIfNeeded: wide >> (total - width - UInt64(count) + 1)))
         let changed = (UInt64(truncatingIfNeeded: result) ^ before) >> (width - 1) & 1 != 0
         setFlags(result: result, carry: cf, overflow: changed)
         return result

@@ -39,7 +39,8 @@ extension CPU {
             try executeStack(i)
         case .movs, .cmps, .stos, .lods, .scas, .ins, .outs:
             guard try executeString(i) else { return .repeat }
-        case .jcc, .jmp, .jcxz, .loop, .loope, .loopne, .call, .ret, .jmpFar, .callFar, .retFar, .iret, .bound:
+        case .jcc, .jmp, .jcxz, .loop, .loope, .loopne, .call, .ret, .jmpFar, .callFar, .retFar, .iret,
+            .bound:
             try executeBranch(i, next)
             return .advance
         case .int: return .softwareInterrupt(vector: UInt8(truncatingIfNeeded: i.immediate), length: i.length)

@@ -66,7 +66,11 @@ extension CPU {
         case .bswap:
             // With a 16-bit operand the result is undefined; the processors at hand give zero.
             let index = Int(i.destination.index)
-            if i.operandSize == 2 { self[r16: index] = 0 } else { self[r32: index] = self[r32: index].byteSwapped }
+            if i.operandSize == 2 {
+                self[r16: index] = 0
+            } else {
+                self[r32: index] = self[r32: index].byteSwapped
+            }
         case .cbw:
             if i.operandSize == 2 {
                 self[r16: GPR.eax] = UInt16(bitPattern: Int16(Int8(bitPattern: self[r8: GPR.eax])))
@@ -109,7 +113,9 @@ extension CPU {
             if value == 0 {
                 setLogicFlags(value)
             } else {
-                let bit = i.operation == .bsf ? value.trailingZeroBitCount : T.bitWidth - 1 - value.leadingZeroBitCount
+                let bit =
+                    i.operation == .bsf
+                    ? value.trailingZeroBitCount : T.bitWidth - 1 - value.leadingZeroBitCount
                 setLogicFlags(T(truncatingIfNeeded: 1))
                 writeRegister(Int(i.destination.index), T(truncatingIfNeeded: bit))
             }
@@ -151,8 +157,12 @@ extension CPU {
     private func divide<T: Word>(by divisor: T, signed: Bool) throws(Fault) {
         guard divisor != 0 else { throw .divideError }
         let width = UInt64(T.bitWidth)
-        let low: UInt64 = T.bitWidth == 8 ? UInt64(self[r16: GPR.eax]) & 0xFF : UInt64(truncatingIfNeeded: readRegister(GPR.eax) as T)
-        let high: UInt64 = T.bitWidth == 8 ? UInt64(self[r16: GPR.eax] >> 8) : UInt64(truncatingIfNeeded: readRegister(GPR.edx) as T)
+        let low: UInt64 =
+            T.bitWidth == 8
+            ? UInt64(self[r16: GPR.eax]) & 0xFF : UInt64(truncatingIfNeeded: readRegister(GPR.eax) as T)
+        let high: UInt64 =
+            T.bitWidth == 8
+            ? UInt64(self[r16: GPR.eax] >> 8) : UInt64(truncatingIfNeeded: readRegister(GPR.edx) as T)
         let dividend = high << width | low
         let quotient: UInt64
         let remainder: UInt64

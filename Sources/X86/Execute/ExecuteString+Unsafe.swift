@@ -41,7 +41,9 @@ extension CPU {
 
     private func stringLoop<T: Word>(_ i: Instruction, as type: T.Type) throws(Fault) -> Bool {
         let repeats = !i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
-        if i.operation == .ins || i.operation == .outs { try checkPortPermission(self[r16: GPR.edx], width: MemoryLayout<T>.size) }
+        if i.operation == .ins || i.operation == .outs {
+            try checkPortPermission(self[r16: GPR.edx], width: MemoryLayout<T>.size)
+        }
         guard repeats else {
             try stringElement(i, as: type)
             return true
@@ -89,10 +91,12 @@ extension CPU {
         case .ins:
             let address = try linear(es, to, size: size, write: true)
             try probeWrite(address, size)
-            try store(address, T(truncatingIfNeeded: environment.portRead(self[r16: GPR.edx], width: Int(size))))
+            try store(
+                address, T(truncatingIfNeeded: environment.portRead(self[r16: GPR.edx], width: Int(size))))
         default:
             let value: T = try load(try linear(Int(i.segment), from, size: size, write: false))
-            environment.portWrite(self[r16: GPR.edx], width: Int(size), value: UInt32(truncatingIfNeeded: value))
+            environment.portWrite(
+                self[r16: GPR.edx], width: Int(size), value: UInt32(truncatingIfNeeded: value))
         }
         if i.operation.usesSource { setPointer(GPR.esi, from &+ step, i) }
         if i.operation.usesDestination { setPointer(GPR.edi, to &+ step, i) }
@@ -102,7 +106,8 @@ extension CPU {
     /// returns how many, 0 when the element-wise way has to be taken.
     private func bulk<T: Word>(_ i: Instruction, as type: T.Type, limit: UInt32) -> UInt32 {
         guard i.operation == .movs || i.operation == .stos, i.addressSize == 4, eflagsOther & EFLAGS.df == 0,
-            mode.contains(.flatData), i.segment != UInt8(SegmentIndex.fs), i.segment != UInt8(SegmentIndex.gs),
+            mode.contains(.flatData), i.segment != UInt8(SegmentIndex.fs),
+            i.segment != UInt8(SegmentIndex.gs),
             i.segment != UInt8(SegmentIndex.cs)
         else { return 0 }
         let size = UInt32(MemoryLayout<T>.size)
@@ -115,7 +120,9 @@ extension CPU {
         let destination = UnsafeMutableRawPointer(bitPattern: target &+ UInt(to)).unsafelyUnwrapped
         if i.operation == .stos {
             let value: T = readRegister(GPR.eax)
-            for n in 0..<Int(count) { destination.storeBytes(of: value, toByteOffset: n &* Int(size), as: T.self) }
+            for n in 0..<Int(count) {
+                destination.storeBytes(of: value, toByteOffset: n &* Int(size), as: T.self)
+            }
         } else {
             let from = self[r32: GPR.esi]
             count = min(count, (0x1000 - from & 0xFFF) / size)

@@ -130,7 +130,8 @@ extension CPU {
     func checkPortPermission(_ port: UInt16, width: Int) throws(Fault) {
         if UInt32(cpl) <= eflagsOther >> 12 & 3 { return }
         let task = self[segment: SegmentIndex.tr]
-        guard task.isPresent, task.attributes & 15 == 11 || task.attributes & 15 == 9, task.limit >= 103 else {
+        guard task.isPresent, task.attributes & 15 == 11 || task.attributes & 15 == 9, task.limit >= 103
+        else {
             throw .generalProtection()
         }
         let map: UInt16 = try loadSystem(task.base &+ 102)

@@ -132,8 +132,9 @@ extension CPU {
             let source = SIMD2(try mmxSource(i), 0)
             // CVTDQ2PD, CVTDQ2PS
             let stub: UInt32 = double ? 0x2E6 : 0x05B
-            let result = try numeric { mxcsr in lguest_sse_numeric(source, source, stub, &mxcsr) }
+            // Processors have entered MMX mode before #XM is found out.
             if register { enterMMX() }
+            let result = try numeric { mxcsr in lguest_sse_numeric(source, source, stub, &mxcsr) }
             self[xmm: index] = double ? result : SIMD2(result.x, self[xmmHigh: index])
             return
         }
@@ -143,8 +144,7 @@ extension CPU {
         // CVT(T)PD2DQ, CVT(T)PS2DQ
         let truncates = i.opcode == 0x2C
         let stub: UInt32 = double ? (truncates ? 0x1E6 : 0x3E6) : (truncates ? 0x25B : 0x15B)
-        let result = try numeric { mxcsr in lguest_sse_numeric(source, source, stub, &mxcsr) }
         enterMMX()
-        writeMMX(index, result.x)
+        writeMMX(index, try numeric { mxcsr in lguest_sse_numeric(source, source, stub, &mxcsr) }.x)
     }
 }

@@ -85,7 +85,7 @@ extension CPU {
     }
 
     static func extractWord(_ value: SIMD2<UInt64>, _ index: UInt32) -> UInt32 {
-        UInt32((index < 4 ? value.x : value.y) >> UInt64(index & 3) * 16 & 0xFFFF)
+        UInt32((index < 4 ? value.x : value.y) >> (UInt64(index & 3) * 16) & 0xFFFF)
     }
 
     static func insertWord(_ value: SIMD2<UInt64>, _ word: UInt32, _ index: UInt32) -> SIMD2<UInt64> {

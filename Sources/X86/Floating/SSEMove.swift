@@ -116,6 +116,6 @@ extension CPU {
     }
 
     private static func byte(_ vector: SIMD2<UInt64>, _ index: UInt32) -> UInt8 {
-        UInt8(truncatingIfNeeded: (index < 8 ? vector.x : vector.y) >> UInt64(index & 7) * 8)
+        UInt8(truncatingIfNeeded: (index < 8 ? vector.x : vector.y) >> (UInt64(index & 7) * 8))
     }
 }

@@ -24,20 +24,15 @@ extension CPU {
         }
         try raisePending()
         notePointers(i)
-        // FCMOVcc, FUCOMI(P), FCOMI(P)
-        if i.opcode == 0xDA && i.modRM < 0xE0 {
-            _ = hostX87(code, eflags: eflags)
-        } else if i.opcode == 0xDB || i.opcode == 0xDF && i.modRM >= 0xE8 {
-            let result = hostX87(code, eflags: eflags)
-            if i.modRM >= 0xE8 { acceptComparison(result) }
+        let opcode = i.opcode
+        if (opcode == 0xDA || opcode == 0xDB) && i.modRM < 0xE0 {
+            _ = hostX87(code, eflags: eflags)  // FCMOVcc
+        } else if opcode == 0xDB || opcode == 0xDF && i.modRM >= 0xE8 {
+            // FUCOMI(P), FCOMI(P): with #IA unmasked the flags come back as they went.
+            setArithmeticFlags(hostX87(code, eflags: eflags))
         } else {
             hostX87(code)
         }
-    }
-
-    /// FCOMI and its kin set ZF, PF, CF and clear the others; withheld when #IA is unmasked.
-    private func acceptComparison(_ result: UInt32) {
-        setArithmeticFlags(result)
     }
 
     func executeX87Memory(_ i: Instruction) throws(Fault) {

@@ -16,7 +16,8 @@ extension CPU {
         if system.cr4 & ControlBits.pae != 0 {
             let pointer =
                 system.walksTopLevelInMemory
-                ? readPhysical64(UInt64(system.cr3 & ~31) + UInt64(linear >> 30) * 8) : system.pdpte[Int(linear >> 30)]
+                ? readPhysical64(UInt64(system.cr3 & ~31) + UInt64(linear >> 30) * 8)
+                : system.pdpte[Int(linear >> 30)]
             guard pointer & PageEntry.present != 0 else { return nil }
             let middle = readPhysical64(pointer & PageEntry.paeFrame + UInt64(linear >> 21 & 0x1FF) * 8)
             guard middle & PageEntry.present != 0 else { return nil }

@@ -47,7 +47,8 @@ public final class TranslationTables {
         // Huge pages would turn a sparse table into 8 MiB of real memory.
         madvise(mapped, bytes, MADV_NOHUGEPAGE)
         block = mapped
-        let entries = mapped.bindMemory(to: UInt.self, capacity: TranslationTables.count * TranslationTables.pages)
+        let entries = mapped.bindMemory(
+            to: UInt.self, capacity: TranslationTables.count * TranslationTables.pages)
         kernelRead = entries
         kernelWrite = entries + TranslationTables.pages
         userRead = entries + 2 * TranslationTables.pages

@@ -54,7 +54,9 @@ extension CPU {
 
     /// CR3; with PAE paging on, the four top entries are loaded and checked.
     public func setCR3(_ value: UInt32) throws(Fault) {
-        if system.cr0 & ControlBits.pg != 0 && system.cr4 & ControlBits.pae != 0 && !system.walksTopLevelInMemory {
+        if system.cr0 & ControlBits.pg != 0 && system.cr4 & ControlBits.pae != 0
+            && !system.walksTopLevelInMemory
+        {
             try loadPDPTEs(value)
         }
         system.cr3 = value

@@ -7,11 +7,13 @@ public struct Descriptor: Equatable, Sendable {
     public init(_ bits: UInt64) { self.bits = bits }
 
     public var base: UInt32 {
-        UInt32(truncatingIfNeeded: bits >> 16 & 0xFF_FFFF) | UInt32(truncatingIfNeeded: bits >> 32 & 0xFF00_0000)
+        UInt32(truncatingIfNeeded: bits >> 16 & 0xFF_FFFF)
+            | UInt32(truncatingIfNeeded: bits >> 32 & 0xFF00_0000)
     }
     /// In bytes, with the granularity applied.
     public var limit: UInt32 {
-        let raw = UInt32(truncatingIfNeeded: bits & 0xFFFF) | UInt32(truncatingIfNeeded: bits >> 32 & 0xF_0000)
+        let raw =
+            UInt32(truncatingIfNeeded: bits & 0xFFFF) | UInt32(truncatingIfNeeded: bits >> 32 & 0xF_0000)
         return bits >> 55 & 1 != 0 ? raw << 12 | 0xFFF : raw
     }
     /// As `SegmentRegister.attributes`.

@@ -45,7 +45,8 @@ extension CPU {
             return top
         }
         if !code.isConforming && code.dpl < cpl {
-            try switchStack(to: code.dpl, external: external != 0) { (pointer: UInt32, ss: UInt32, esp: UInt32) throws(Fault) in
+            try switchStack(to: code.dpl, external: external != 0) {
+                (pointer: UInt32, ss: UInt32, esp: UInt32) throws(Fault) in
                 try frame(try pushed(try pushed(pointer, ss, size: size), esp, size: size))
             }
             try commitCode(selector, code, level: code.dpl)

@@ -94,9 +94,11 @@ extension CPU {
             // More privilege: a new stack from the TSS, with the parameters copied.
             var parameters: [UInt32] = []
             for n in 0..<gate.gateParameterCount {
-                parameters.append(try stackElement(stackOffset(stackPointer, Int32(n) * Int32(size)), size: size))
+                parameters.append(
+                    try stackElement(stackOffset(stackPointer, Int32(n) * Int32(size)), size: size))
             }
-            try switchStack(to: code.dpl, external: false) { (pointer: UInt32, ss: UInt32, esp: UInt32) throws(Fault) in
+            try switchStack(to: code.dpl, external: false) {
+                (pointer: UInt32, ss: UInt32, esp: UInt32) throws(Fault) in
                 var top = try pushed(try pushed(pointer, ss, size: size), esp, size: size)
                 for value in parameters.reversed() { top = try pushed(top, value, size: size) }
                 return try pushed(try pushed(top, oldCode, size: size), next, size: size)
@@ -134,7 +136,8 @@ extension CPU {
         let size = i.operandSize
         let start = stackPointer
         let offset = try stackElement(start, size: size)
-        let selector = UInt16(truncatingIfNeeded: try stackElement(stackOffset(start, Int32(size)), size: size))
+        let selector = UInt16(
+            truncatingIfNeeded: try stackElement(stackOffset(start, Int32(size)), size: size))
         let release = Int32(i.immediate & 0xFFFF)
         let frame = stackOffset(start, 2 * Int32(size) + release)
         try returnTo(selector, offset, frame: frame, size: size, release: release)
@@ -183,7 +186,8 @@ extension CPU {
         if eflagsOther & EFLAGS.nt != 0 { throw .invalidTSS(selector: 0) }
         let start = stackPointer
         let offset = try stackElement(start, size: size)
-        let selector = UInt16(truncatingIfNeeded: try stackElement(stackOffset(start, Int32(size)), size: size))
+        let selector = UInt16(
+            truncatingIfNeeded: try stackElement(stackOffset(start, Int32(size)), size: size))
         let image = try stackElement(stackOffset(start, 2 * Int32(size)), size: size)
         // The mask is that of the privilege before the return.
         let allowed = popfMask | EFLAGS.rf
@@ -254,7 +258,8 @@ extension CPU {
 
     func loadLDT(_ selector: UInt16) throws(Fault) {
         guard selector & 0xFFFC != 0 else {
-            self[segment: SegmentIndex.ldtr] = SegmentRegister(selector: selector, attributes: 0, base: 0, limit: 0)
+            self[segment: SegmentIndex.ldtr] = SegmentRegister(
+                selector: selector, attributes: 0, base: 0, limit: 0)
             return
         }
         let error = Fault.generalProtection(selector: selector)
@@ -270,7 +275,8 @@ extension CPU {
         guard selector & 0xFFFC != 0 else { throw .generalProtection() }
         guard selector & 4 == 0 else { throw error }
         let d = try readDescriptor(selector, orThrow: error)
-        guard !d.isSegment, d.type == Descriptor.SystemType.tss32 || d.type == Descriptor.SystemType.tss16 else {
+        guard !d.isSegment, d.type == Descriptor.SystemType.tss32 || d.type == Descriptor.SystemType.tss16
+        else {
             throw error
         }
         guard d.isPresent else { throw .notPresent(selector: selector) }

@@ -108,7 +108,9 @@ extension CPU {
         if code.isFlat { mode.insert(.flatCode) }
         let data = self[segment: SegmentIndex.ds]
         let extra = self[segment: SegmentIndex.es]
-        if data.isFlat && data.isWritable && extra.isFlat && extra.isWritable && stack.isFlat && stack.isWritable {
+        if data.isFlat && data.isWritable && extra.isFlat && extra.isWritable && stack.isFlat
+            && stack.isWritable
+        {
             mode.insert(.flatData)
         }
         system.mode = mode

@@ -27,7 +27,8 @@ enum SegmentChecks {
         GDT.set(GDT.scratch, .flat(.data, privilege: 3))
         Check.equal("segment/privilege-3-stays", instruction_lar(selector) >> 13 & 3, 3)
         GDT.set(GDT.scratch, .empty)
-        Check.equal("segment/empty-is-unusable", instruction_lar(selector), 0)
+        let empty = Probe.run(probe_load_fs, selector)
+        Check.trap("segment/empty-is-unusable", empty, 13, error: selector & ~3, at: probe_load_fs.at)
         GDT.set(10, .flat(.data, privilege: 1))
         GDT.set(11, .flat(.data, privilege: 1))
         Check.equal("segment/reserved-entries-ignored", instruction_lar(10 << 3 | 1) | instruction_lar(11 << 3 | 1), 0)
@@ -70,6 +71,7 @@ enum SegmentChecks {
         Check.equal("segment/tls-keeps-privilege-3", instruction_lar(0x33) >> 13 & 3, 3)
         for word in 0..<UInt32(6) { Memory.write32(table + word * 4, 0) }
         GDT.loadTLS(table)
-        Check.equal("segment/tls-emptied", instruction_lar(0x33), 0)
+        let emptied = Probe.run(probe_load_fs, 0x33)
+        Check.trap("segment/tls-emptied", emptied, 13, error: 0x30, at: probe_load_fs.at)
     }
 }

@@ -15,8 +15,8 @@ enum Bench {
             Traps.mode = .fatal
         }
         report("system call from ring 3", rounds: 20000) { rounds in _ = UserMode.run(user_call_loop, rounds) }
-        report("page fault and new page", rounds: 256) { rounds in
-            DemandPaging.with(KernelMap.testWindow, pages: rounds) {
+        DemandPaging.with(KernelMap.testWindow, pages: 256) {
+            report("page fault and new page", rounds: 256) { rounds in
                 for page in 0..<rounds { Memory.write32(KernelMap.testWindow + page * PageFrames.bytes, page) }
             }
         }

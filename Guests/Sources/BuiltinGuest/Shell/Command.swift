@@ -51,7 +51,7 @@ enum Command: Int {
         case .spin: "SECONDS: stay busy"
         case .sleep: "SECONDS: wait with HALT and the clock"
         case .conformance: "check the hypervisor against the ABI"
-        case .crash: "ud|hypercall|jump|triple|stack|init|idt|gdt|address|table: go wrong on purpose"
+        case .crash: "ud|hypercall|jump|triple|stack|init|idt|gdt|address: go wrong on purpose"
         case .panic: "TEXT: give up with this message"
         case .reboot: "start again"
         case .halt: "switch off"

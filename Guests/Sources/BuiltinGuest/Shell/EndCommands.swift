@@ -16,9 +16,8 @@ enum EndCommands {
         else if kind == "idt" { Hypercall.loadIDTEntry(40, 0, 0x8500) }
         else if kind == "gdt" { Hypercall.loadGDTEntry(40, 0, 0) }
         else if kind == "address" { Hypercall.loadTLS(0xFFFF_F000, 0) }
-        else if kind == "table" { badPageTable() }
         else {
-            say("crash what? ud hypercall jump triple stack init idt gdt address table")
+            say("crash what? ud hypercall jump triple stack init idt gdt address")
             return
         }
         say("crash \(kind): survived")
@@ -39,12 +38,5 @@ enum EndCommands {
     /// A stack that is not there: the page fault cannot be delivered, because that needs a stack.
     private static func loseStack() {
         _ = run_probe(probe_stack_gone.entry, KernelMap.testWindow.value + 0x800, 0)
-    }
-
-    /// A page table entry that points far beyond our memory.
-    private static func badPageTable() {
-        guard let entry = AddressSpace.current.pageEntry(KernelMap.testWindow, create: true) else { return }
-        entry.setRaw(0xE000_0000 | PageFlags.kernelPage.rawValue)
-        _ = Memory.read32(KernelMap.testWindow)
     }
 }

@@ -7,8 +7,9 @@ enum MachineCommands {
     static func memory() {
         let image = VirtualAddress(value: image_start_address())
         let imageEnd = VirtualAddress(value: image_end_address())
-        let memory = PageFrames.end.value
-        say("memory       \(memory >> 20) MiB at physical 0, seen at \(hex: UInt32(PAGE_OFFSET))")
+        let memory = UInt32(truncatingIfNeeded: BootParameters.memorySize >> 20)
+        let seen = PageFrames.end.value >> 20
+        say("memory       \(memory) MiB at physical 0, \(seen) MiB of it seen at \(hex: UInt32(PAGE_OFFSET))")
         say("kernel       physical \(hex: image.physical.value) to \(hex: imageEnd.physical.value)")
         say("shared page  physical \(hex: SharedPage.physicalAddress.value)")
         say("pages        \(PageFrames.used) used, \(PageFrames.available) free")

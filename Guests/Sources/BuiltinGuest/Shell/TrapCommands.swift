@@ -35,8 +35,8 @@ enum TrapCommands {
         AddressSpace.current.unmap(window)
         PageFrames.free(frame)
 
-        let before = Timer.now
         DemandPaging.with(window, pages: 64) {
+            let before = Timer.now
             for page in 0..<UInt32(64) { Memory.write32(window + page * PageFrames.bytes, page) }
             let time = Timer.nanoseconds(Timer.now - before) / 64
             say("64 pages on demand: \(DemandPaging.faults) faults, \(time) ns each")

@@ -6,7 +6,7 @@
 #ifndef GUEST_SHARED_PAGE_H
 #define GUEST_SHARED_PAGE_H
 
-#include <stdint.h>
+#include "Instructions.h"
 
 #define RING_SIZE 64
 
@@ -37,10 +37,10 @@ _Static_assert(__builtin_offsetof(struct lguest_data, noirq_iret) == 0x560, "G8,
 extern struct lguest_data lguest_data;
 
 #define SHARED_FIELD(field)                                                                              \
-    static inline uint32_t shared_get_##field(void) {                                                    \
+    INLINE uint32_t shared_get_##field(void) {                                                    \
         return ((volatile struct lguest_data *)&lguest_data)->field;                                     \
     }                                                                                                    \
-    static inline void shared_set_##field(uint32_t value) {                                              \
+    INLINE void shared_set_##field(uint32_t value) {                                              \
         ((volatile struct lguest_data *)&lguest_data)->field = value;                                    \
     }
 
@@ -56,15 +56,15 @@ SHARED_FIELD(noirq_iret)
 SHARED_FIELD(kernel_address)
 SHARED_FIELD(syscall_vec)
 
-static inline uint8_t shared_ring_status(uint32_t slot) {
+INLINE uint8_t shared_ring_status(uint32_t slot) {
     return ((volatile struct lguest_data *)&lguest_data)->hcall_status[slot % RING_SIZE];
 }
 
-static inline void shared_set_ring_status(uint32_t slot, uint8_t status) {
+INLINE void shared_set_ring_status(uint32_t slot, uint8_t status) {
     ((volatile struct lguest_data *)&lguest_data)->hcall_status[slot % RING_SIZE] = status;
 }
 
-static inline void shared_set_ring_entry(
+INLINE void shared_set_ring_entry(
     uint32_t slot, uint32_t number, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t a4
 ) {
     volatile struct lguest_hypercall_entry *entry =
@@ -76,10 +76,10 @@ static inline void shared_set_ring_entry(
     entry->a4 = a4;
 }
 
-static inline uint32_t shared_page_address(void) { return (uint32_t)&lguest_data; }
+INLINE uint32_t shared_page_address(void) { return (uint32_t)&lguest_data; }
 
 // 128 bytes for the last words: SHUTDOWN reads exactly that many.
 extern uint8_t shutdown_text[128];
-static inline uint32_t shutdown_text_address(void) { return (uint32_t)shutdown_text; }
+INLINE uint32_t shutdown_text_address(void) { return (uint32_t)shutdown_text; }
 
 #endif

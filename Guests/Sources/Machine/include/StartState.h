@@ -5,7 +5,7 @@
 #ifndef GUEST_START_STATE_H
 #define GUEST_START_STATE_H
 
-#include <stdint.h>
+#include "Instructions.h"
 
 // The order is known to Start.S.
 struct start_state {
@@ -18,14 +18,14 @@ struct start_state {
 };
 
 extern struct start_state start_state;
-static inline struct start_state start_state_copy(void) { return start_state; }
+INLINE struct start_state start_state_copy(void) { return start_state; }
 
 extern const uint8_t image_start[], image_end[], boot_stack_top[], trap_stack_top[];
 extern const uint8_t user_text_start[];
-static inline uint32_t image_start_address(void) { return (uint32_t)image_start; }
-static inline uint32_t image_end_address(void) { return (uint32_t)image_end; }
-static inline uint32_t boot_stack_top_address(void) { return (uint32_t)boot_stack_top; }
-static inline uint32_t trap_stack_top_address(void) { return (uint32_t)trap_stack_top; }
-static inline uint32_t user_text_start_address(void) { return (uint32_t)user_text_start; }
+INLINE uint32_t image_start_address(void) { return (uint32_t)image_start; }
+INLINE uint32_t image_end_address(void) { return (uint32_t)image_end; }
+INLINE uint32_t boot_stack_top_address(void) { return (uint32_t)boot_stack_top; }
+INLINE uint32_t trap_stack_top_address(void) { return (uint32_t)trap_stack_top; }
+INLINE uint32_t user_text_start_address(void) { return (uint32_t)user_text_start; }
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef GUEST_TRAP_FRAME_H
 #define GUEST_TRAP_FRAME_H
 
-#include <stdint.h>
+#include "Instructions.h"
 
 struct trap_frame {
     uint32_t gs, fs, es, ds;
@@ -21,7 +21,7 @@ extern const uint32_t trap_entries[48];
 extern const uint8_t trap_entry_system_call[];
 
 // Address of the assembly entry for a vector, 0 when there is none.
-static inline uint32_t trap_entry_address(uint32_t vector) {
+INLINE uint32_t trap_entry_address(uint32_t vector) {
     if (vector == 0x80) return (uint32_t)trap_entry_system_call;
     return vector < 48 ? trap_entries[vector] : 0;
 }
@@ -30,11 +30,11 @@ static inline uint32_t trap_entry_address(uint32_t vector) {
 // the handler sends EIP to `probe_abandon`, and run_probe returns as if the fragment had ended.
 uint32_t run_probe(uint32_t entry, uint32_t a1, uint32_t a2);
 extern const uint8_t probe_abandon[];
-static inline uint32_t probe_abandon_address(void) { return (uint32_t)probe_abandon; }
+INLINE uint32_t probe_abandon_address(void) { return (uint32_t)probe_abandon; }
 
 // Starts ring 3 at `eip` with EAX = `argument`, and returns when a handler sends EIP to `user_abandon`.
 void enter_user(uint32_t eip, uint32_t esp, uint32_t argument);
 extern const uint8_t user_abandon[];
-static inline uint32_t user_abandon_address(void) { return (uint32_t)user_abandon; }
+INLINE uint32_t user_abandon_address(void) { return (uint32_t)user_abandon; }
 
 #endif
