@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What CPUID says: only what works, and nothing that sends a kernel into code for one maker's
-// processors (docs: lguest ABI 11.2). The vendor is none that Linux knows, so every version takes its
-// generic path; the hypervisor bit keeps newer kernels from looking for microcode.
+// processors (docs: lguest ABI 11.2). The vendor is the one maker that every Linux version knows and
+// does nothing special for; with a name of our own, kernels warn that the system may be unstable. What
+// the processor really is stands in the brand string and in the hypervisor leaf.
 
 import X86
 
 enum CPUIDProfile {
-    static let vendor = "lguest Swift"
+    static let vendor = "UMC UMC UMC "
     static let hypervisor = "lguestSwift\0"
     static let brand = "lguest virtual processor, i686 with SSE2"
 

@@ -25,7 +25,11 @@ extension LguestInterface: InterruptLines {
             clockEvent = nil
             raise(irq: 0)
         }
-        guard pendingInterrupts != 0, let data else { return !isHalted }
+        guard let data else { return !isHalted }
+        // The original wrote the wall clock at interrupts only. Until the guest trusts its TSC (two seconds
+        // after the start) this is its only clock, so it gets it as fresh as we can.
+        writeTime(data)
+        guard pendingInterrupts != 0 else { return !isHalted }
         let candidates = pendingInterrupts & ~data.blockedInterrupts
         guard candidates != 0 else { return !isHalted }
         if isInWindow(cpu, data) { return !isHalted }
@@ -37,7 +41,6 @@ extension LguestInterface: InterruptLines {
             return true
         }
         let irq = UInt8(candidates.trailingZeroBitCount)
-        writeTime(data)
         if gate(LguestInterface.irqBase + irq) != nil {
             pendingInterrupts &= ~(1 << UInt32(irq))
             counters.interrupts += 1
