@@ -7,6 +7,7 @@
 // FNINIT do not wait, so it never is.
 
 #include "floating.h"
+#include "floating_x87_fast.h"
 
 #if !defined(__x86_64__)
 #error "this implementation of floating.h needs an x86-64 host"
@@ -15,21 +16,19 @@
 #include <string.h>
 #include <immintrin.h>
 
-enum { STUB_SIZE = 4, CONTROL = 0, STATUS = 2, TAGS = 4, MXCSR = 24, REGISTERS = 32, USED = 160 };
-
-extern const char lguest_x87_register_stubs[] __attribute__((visibility("hidden")));
-extern const char lguest_x87_memory_stubs[] __attribute__((visibility("hidden")));
+enum { STUB_SIZE = LGUEST_X87_STUB_SIZE, CONTROL = 0, STATUS = 2, TAGS = 4, MXCSR = 24, REGISTERS = 32, USED = 160 };
 
 // Both take the operand's address in RDI, the stub in RSI and the FXSAVE image in RDX; the second one
 // also takes EFLAGS in RCX and returns them in RAX.
-extern void lguest_x87_run(void *operand, const char *stub, void *image)
-    __attribute__((visibility("hidden")));
-extern uint64_t lguest_x87_run_flags(void *operand, const char *stub, void *image, uint64_t eflags)
-    __attribute__((visibility("hidden")));
+extern void lguest_x87_run(void *operand, const char *stub, void *image) LGUEST_HIDDEN;
+extern uint64_t lguest_x87_run_flags(
+    void *operand, const char *stub, void *image, uint64_t eflags) LGUEST_HIDDEN;
 
 __asm__(
     ".pushsection .text\n"
     ".balign 64\n"
+    ".globl lguest_x87_register_stubs, lguest_x87_memory_stubs\n"
+    ".hidden lguest_x87_register_stubs, lguest_x87_memory_stubs\n"
     "lguest_x87_register_stubs:\n"
     ".set lguest_op, 0\n"
     ".rept 512\n"
@@ -105,6 +104,8 @@ static void store(unsigned char *area, const struct image *image)
 void lguest_x87_register(void *area, uint32_t code)
 {
     struct image image;
+    if (lguest_x87_fast_register(area, code, 0))
+        return;
     load(&image, area);
     lguest_x87_run(0, lguest_x87_register_stubs + (code & 511) * STUB_SIZE, &image);
     store(area, &image);
@@ -113,6 +114,8 @@ void lguest_x87_register(void *area, uint32_t code)
 uint32_t lguest_x87_register_flags(void *area, uint32_t code, uint32_t eflags)
 {
     struct image image;
+    if (lguest_x87_fast_register(area, code, &eflags))
+        return eflags;
     load(&image, area);
     const char *stub = lguest_x87_register_stubs + (code & 511) * STUB_SIZE;
     uint64_t flags = lguest_x87_run_flags(0, stub, &image, (eflags & 0x8d5) | 2);
@@ -123,6 +126,8 @@ uint32_t lguest_x87_register_flags(void *area, uint32_t code, uint32_t eflags)
 lguest_vector lguest_x87_memory(void *area, uint32_t code, lguest_vector operand)
 {
     struct image image;
+    if (lguest_x87_fast_memory(area, code, &operand))
+        return operand;
     load(&image, area);
     lguest_x87_run(&operand, lguest_x87_memory_stubs + (code & 63) * STUB_SIZE, &image);
     store(area, &image);

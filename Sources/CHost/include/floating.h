@@ -39,7 +39,12 @@ lguest_vector lguest_sse(lguest_vector a, lguest_vector b, uint32_t stub);
 lguest_vector lguest_sse_immediate(lguest_vector a, lguest_vector b, uint32_t family, uint32_t immediate);
 
 enum lguest_immediate_family {
-    LGUEST_PSHUFD, LGUEST_PSHUFHW, LGUEST_PSHUFLW, LGUEST_SHUFPS, LGUEST_SHUFPD, LGUEST_PALIGNR,
+    LGUEST_PSHUFD,
+    LGUEST_PSHUFHW,
+    LGUEST_PSHUFLW,
+    LGUEST_SHUFPS,
+    LGUEST_SHUFPD,
+    LGUEST_PALIGNR,
 };
 
 /// The same under `*mxcsr`, which must have all exceptions masked; the flags raised are added to it.
@@ -58,5 +63,11 @@ lguest_vector lguest_sse_from_general(lguest_vector a, uint32_t source, uint32_t
 /// COMISS, COMISD, UCOMISS, UCOMISD (opcode 2F or 2E; prefix 0 or 1): returns ZF, PF, CF in EFLAGS positions.
 uint32_t lguest_sse_compare_flags(
     lguest_vector a, lguest_vector b, uint32_t prefix, uint32_t opcode, uint32_t *mxcsr);
+
+/// Whether a lane of an addition, subtraction, multiplication, division or double to single
+/// conversion (opcode 58, 5C, 59, 5E, 5A, 7C, 7D, D0 of the two-byte map) has a result that does not
+/// fit the destination's precision, were its exponent unbounded.
+int lguest_sse_inexact(
+    lguest_vector a, lguest_vector b, uint32_t prefix, uint32_t opcode, uint32_t mxcsr);
 
 #endif

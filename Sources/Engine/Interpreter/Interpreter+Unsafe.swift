@@ -11,6 +11,7 @@ import X86
 /// The reference engine: exact, traceable, deterministic.
 public final class Interpreter: Engine {
     let cache: BlockCache
+    var split = SplitCache()
 
     public init(memory: GuestMemory) {
         cache = BlockCache(memory: memory)

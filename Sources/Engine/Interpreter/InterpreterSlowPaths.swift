@@ -39,13 +39,22 @@ extension Interpreter {
     func single(_ cpu: CPU) -> Located {
         cache.counters.singleSteps += 1
         do throws(Fault) {
-            let i = try cpu.fetch()
+            let i = try fetch(cpu)
             let outcome = try cpu.execute(i)
             cpu.instructions &+= 1
             return Interpreter.exit(outcome).map { .exit($0) } ?? .stepped
         } catch {
             return .exit(.exception(error))
         }
+    }
+
+    /// The instruction at EIP, from the cache of split ones if it can be.
+    private func fetch(_ cpu: CPU) throws(Fault) -> Instruction {
+        guard cpu.mode.contains(.flatCode) else { return try cpu.fetch() }
+        if let known = try split.find(cpu) { return known }
+        let i = try cpu.fetch()
+        try split.insert(i, cpu)
+        return i
     }
 
     static func exit(_ outcome: StepOutcome) -> Exit? {

@@ -62,8 +62,9 @@ extension CPU {
         case .cld: eflagsOther &= ~EFLAGS.df
         case .std: eflagsOther |= EFLAGS.df
         case .nop, .pause, .prefetch: break
-        case .x87, .x87Memory, .mmx, .sse, .sseMemory, .sseToGeneral, .sseFromGeneral, .sseMoveMask, .emms,
-            .fxsave, .fxrstor, .ldmxcsr, .stmxcsr, .wait, .maskmov, .fence:
+        case .x87, .x87Memory, .mmx, .mmxMove, .mmxImmediate, .sse, .sseMemory, .sseToGeneral, .sseFromGeneral,
+            .sseMoveMask, .sseImmediate, .sseNumeric, .sseCompare, .sseConvert, .emms, .fxsave, .fxrstor, .ldmxcsr,
+            .stmxcsr, .wait, .maskmov, .fence, .clflush:
             try executeFloating(i)
         default:
             try executeSystem(i)

@@ -26,14 +26,22 @@ extension CPU {
         let source = try vectorSource(i)
         let index = Int(i.destination.index)
         let destination = self[xmm: index]
-        if i.opcode == 0xC2 {
-            let prefix = UInt32(i.mandatoryPrefix)
+        let prefix = UInt32(i.mandatoryPrefix)
+        switch i.opcode {
+        case 0xC2:
             self[xmm: index] = try numeric { mxcsr in
                 lguest_sse_compare(destination, source, prefix, i.immediate, &mxcsr)
             }
-        } else {
-            let stub = i.sseStub
-            self[xmm: index] = try numeric { mxcsr in lguest_sse_numeric(destination, source, stub, &mxcsr) }
+        case 0x58, 0x59, 0x5A, 0x5C, 0x5E, 0x7C, 0x7D, 0xD0:
+            let opcode = UInt32(i.opcode)
+            let control = mxcsr
+            self[xmm: index] = try numeric(
+                { mxcsr in lguest_sse_numeric(destination, source, i.sseStub, &mxcsr) },
+                isInexact: { lguest_sse_inexact(destination, source, prefix, opcode, control) != 0 })
+        default:
+            self[xmm: index] = try numeric { mxcsr in
+                lguest_sse_numeric(destination, source, i.sseStub, &mxcsr)
+            }
         }
     }
 

@@ -10,8 +10,9 @@ enum MXCSR {
     static let masks: UInt32 = 0x1F80
     /// IE, DE, ZE: found before the operation, which then does not happen.
     static let early: UInt32 = 0x07
+    static let overflow: UInt32 = 0x08
     static let underflow: UInt32 = 0x10
-    static let underflowMask: UInt32 = 0x800
+    static let precision: UInt32 = 0x20
     static let flushToZero: UInt32 = 0x8000
 }
 
@@ -20,32 +21,52 @@ extension CPU {
     /// that it raises. Throws #XM when the guest has one of them unmasked.
     @inline(__always)
     func numeric<Result>(_ operation: (inout UInt32) -> Result) throws(Fault) -> Result {
+        try numeric(operation, isInexact: { nil })
+    }
+
+    /// The same for operations whose results can be out of range. `isInexact`: whether the result
+    /// had to be rounded, were its exponent unbounded; nil for those that cannot.
+    @inline(__always)
+    func numeric<Result>(
+        _ operation: (inout UInt32) -> Result, isInexact: () -> Bool?
+    ) throws(Fault) -> Result {
         let control = mxcsr
-        var status = control & ~MXCSR.flags | MXCSR.masks
-        let result = operation(&status)
-        if control & MXCSR.masks != MXCSR.masks {
-            try raiseUnmasked(control, status & MXCSR.flags) { flushed in
-                _ = operation(&flushed)
-            }
-        } else {
-            mxcsr = control | status & MXCSR.flags
+        if control & MXCSR.masks == MXCSR.masks {
+            var status = control
+            let result = operation(&status)
+            mxcsr = status
+            return result
         }
+        var result: Result?
+        try raiseUnmasked(control, { result = operation(&$0) }, isInexact)
+        guard let result else { throw .invalidOpcode }  // cannot be: it has run
         return result
     }
 
     @inline(never)
     private func raiseUnmasked(
-        _ control: UInt32, _ masked: UInt32, _ again: (inout UInt32) -> Void
+        _ control: UInt32, _ operation: (inout UInt32) -> Void, _ isInexact: () -> Bool?
     ) throws(Fault) {
-        var raised = masked
-        if control & MXCSR.underflowMask == 0 {
+        let unmasked = ~(control >> 7) & MXCSR.flags
+        let underflows = unmasked & MXCSR.underflow != 0
+        let clean = control & ~MXCSR.flags | MXCSR.masks
+        var tiny: UInt32 = 0
+        if underflows {
             // Unmasked, a tiny result raises #U even if it is exact; masked, only if it is not. With
             // flush-to-zero every tiny result shows.
-            var flushed = control & ~MXCSR.flags | MXCSR.masks | MXCSR.flushToZero
-            again(&flushed)
-            raised |= flushed & MXCSR.underflow
+            var flushed = clean | MXCSR.flushToZero
+            operation(&flushed)
+            tiny = flushed & MXCSR.underflow
         }
-        let unmasked = ~(control >> 7) & MXCSR.flags
+        // Flush-to-zero has no effect while underflow is unmasked.
+        var status = underflows ? clean & ~MXCSR.flushToZero : clean
+        operation(&status)
+        var raised = status & MXCSR.flags | tiny
+        let range = raised & (MXCSR.overflow | MXCSR.underflow)
+        if range & unmasked != 0, range & ~unmasked == 0, isInexact() == false {
+            // What is lost by an exponent out of range does not count: the handler gets to scale it.
+            raised &= ~MXCSR.precision
+        }
         if raised & unmasked & MXCSR.early != 0 { raised &= MXCSR.early }
         mxcsr = control | raised
         guard raised & unmasked == 0 else {

@@ -177,6 +177,29 @@ extension CPU {
         return UInt(bitPattern: memory.base + Int(frame)) + UInt(linear & 0xFFF)
     }
 
+    /// The `count` (1–15) instruction bytes at `linear`, low byte first, padded with zeros; nil when they are
+    /// not in RAM. Throws the fault of fetching them.
+    public func codeBytes(_ linear: UInt32, count: UInt8) throws(Fault) -> (low: UInt64, high: UInt64)? {
+        var low: UInt64 = 0
+        var high: UInt64 = 0
+        var host: UInt = 0
+        for n in 0..<UInt32(count) {
+            let address = linear &+ n
+            if host == 0 || address & 0xFFF == 0 {
+                host = executeEntry(address)
+                if host == 0 {
+                    guard let found = try codeAddress(address) else { return nil }
+                    host = found
+                }
+            }
+            // SAFETY: `host` is inside a page of guest RAM that holds `address`.
+            let byte = UInt64(UnsafePointer<UInt8>(bitPattern: host).unsafelyUnwrapped.pointee)
+            if n < 8 { low |= byte << UInt64(8 * n) } else { high |= byte << UInt64(8 * (n - 8)) }
+            host += 1
+        }
+        return (low, high)
+    }
+
     /// Marks the frame of a host address as holding code: stores to it take the slow path from now on.
     public func protectCode(host: UInt) {
         let offset = host &- UInt(bitPattern: memory.base)
