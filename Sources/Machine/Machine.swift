@@ -110,7 +110,8 @@ public final class Machine {
                 case .end(.powerOff): return .powerOff
                 case .end(.restart): return .restart
                 }
-                if exit == .budget { break }
+                // An exit may have allowed an interrupt that waits; it comes before the next instruction.
+                if exit == .budget || interface.hasWaitingInterrupts { break }
             }
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two kinds of address a kernel juggles, as two types, so that they cannot be mixed up. The hypervisor knows
-// only physical addresses (its hypercalls take them); the processor knows only virtual ones.
+// The two kinds of address a kernel juggles, as two types, so that they cannot be mixed up. The hypervisor
+// knows only physical addresses (its hypercalls take them); the processor knows only virtual ones.
 import Machine
 
 /// An address in the guest's memory as the hypervisor sees it ("guest-physical").

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The asynchronous ring: 64 slots in the shared page for hypercalls that can wait. A kernel that changes many page
-// table entries in a row queues them here and pays for one trap instead of many: before the hypervisor carries out
-// any hypercall, it first works off the ring, in order.
+// The asynchronous ring: 64 slots in the shared page for hypercalls that can wait. A kernel that changes many
+// page table entries in a row queues them here and pays for one trap instead of many: before the hypervisor
+// carries out any hypercall, it first works off the ring, in order.
 import Machine
 
 enum AsyncRing {
@@ -21,11 +21,12 @@ enum AsyncRing {
         return count
     }
 
-    /// Queues a call, or makes it at once when all slots are taken. Says whether it was queued. `ready` is the
-    /// status byte that marks the slot: the ABI takes anything but 0xFF.
+    /// Queues a call, or makes it at once when all slots are taken. Says whether it was queued. `ready` is
+    /// the status byte that marks the slot: the ABI takes anything but 0xFF.
     @discardableResult
     static func queue(
-        _ call: Hypercall, _ a1: UInt32 = 0, _ a2: UInt32 = 0, _ a3: UInt32 = 0, _ a4: UInt32 = 0, ready: UInt8 = 0
+        _ call: Hypercall, _ a1: UInt32 = 0, _ a2: UInt32 = 0, _ a3: UInt32 = 0, _ a4: UInt32 = 0,
+        ready: UInt8 = 0
     ) -> Bool {
         // An interrupt handler might queue calls too, and must not find the cursor half moved.
         let flag = Interrupts.disable()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the loader left for us in the "zero page" at guest-physical 0: how much memory there is, and the command
-// line. The offsets are those of the x86 Linux boot protocol.
+// What the loader left for us in the "zero page" at guest-physical 0: how much memory there is, and the
+// command line. The offsets are those of the x86 Linux boot protocol.
 
 enum BootParameters {
     private static let page = PhysicalAddress(value: 0)

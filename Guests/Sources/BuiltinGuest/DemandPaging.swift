@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory that appears when it is touched: inside one range of addresses the page fault handler maps a fresh page and
-// lets the instruction try again. This is what a kernel does for every program, all the time, and why a hypervisor
-// must get page faults exactly right.
+// Memory that appears when it is touched: inside one range of addresses the page fault handler maps a fresh
+// page and lets the instruction try again. This is what a kernel does for every program, all the time, and
+// why a hypervisor must get page faults exactly right.
 
 enum DemandPaging {
     nonisolated(unsafe) private static var start: UInt32 = 0
     nonisolated(unsafe) private static var end: UInt32 = 0
     nonisolated(unsafe) private(set) static var faults: UInt32 = 0
 
-    /// Runs `body` with that range, in the current address space, filled on demand; then takes the pages back.
+    /// Runs `body` with that range, in the current address space, filled on demand; then takes the pages
+    /// back.
     static func with(_ first: VirtualAddress, pages: UInt32, _ body: () -> Void) {
         start = first.value
         end = first.value + pages * PageFrames.bytes

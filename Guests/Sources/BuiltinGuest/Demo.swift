@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `demo` on the command line: a few of the shell's commands with a word of explanation each, for somebody who sees
-// a paravirtual guest for the first time.
+// `demo` on the command line: a few of the shell's commands with a word of explanation each, for somebody who
+// sees a paravirtual guest for the first time.
 
 enum Demo {
     static func run() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Segments and gates: the two kinds of eight-byte descriptor that an x86 kernel hands out. Ours go to the
-// hypervisor, one hypercall each; it keeps the real tables, and raises privilege 0 to 1 on the way, so that we can
-// write them down as if we were an ordinary kernel.
+// hypervisor, one hypercall each; it keeps the real tables, and raises privilege 0 to 1 on the way, so that
+// we can write them down as if we were an ordinary kernel.
 import Machine
 
 /// A segment descriptor, as the two words that the hypercall takes.
@@ -78,8 +78,8 @@ enum IDT {
         case trap = 0xF
     }
 
-    /// Sends the whole table. Some vectors belong to the hypervisor (2, 8, 15 and the hypercall's own); it ignores
-    /// what we say about those.
+    /// Sends the whole table. Some vectors belong to the hypervisor (2, 8, 15 and the hypercall's own); it
+    /// ignores what we say about those.
     static func load() {
         for vector in 0..<UInt32(256) { setDefault(vector) }
     }
@@ -89,7 +89,8 @@ enum IDT {
         case 3, 4, UInt32(SYSTEM_CALL_VECTOR):
             set(vector, .trap, privilege: 3)  // programs may raise these themselves
         case 14:
-            // Another page fault would overwrite the address in the shared page, so let nothing come in between.
+            // Another page fault would overwrite the address in the shared page, so let nothing come in
+            // between.
             set(vector, .interrupt)
         case 32...:
             trap_entry_address(vector) == 0 ? clear(vector) : set(vector, .interrupt)

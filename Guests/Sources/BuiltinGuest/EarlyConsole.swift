@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Output before there is a driver, page tables or interrupts: virtio consoles have an "emergency write" register,
-// and the window in PCI configuration space reaches it with four port writes a character. Slow, but it works from
-// the first line on, and when everything else is broken.
+// Output before there is a driver, page tables or interrupts: virtio consoles have an "emergency write"
+// register, and the window in PCI configuration space reaches it with four port writes a character. Slow, but
+// it works from the first line on, and when everything else is broken.
 
 enum EarlyConsole {
     /// The console always sits in slot 1.
@@ -16,7 +16,8 @@ enum EarlyConsole {
     /// Looks for the way out; without one, output goes nowhere until the driver is up.
     static func find() {
         guard PCI.read32(slot, 0) == identity, let device = PCIDevice(slot: slot),
-            let configuration = device.capability(.device), configuration.bar == 0, configuration.regionLength >= 12,
+            let configuration = device.capability(.device), configuration.bar == 0,
+            configuration.regionLength >= 12,
             let access = device.capability(.configurationAccess)
         else { return }
         window = access.offset

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The guest from its first Swift line to its last. Start.S has announced the shared page and a first page table;
-// from here on the order is that of any kernel: a way to print, segments, traps, memory, devices, the clock. Then the
-// command line decides what this boot is for.
+// The guest from its first Swift line to its last. Start.S has announced the shared page and a first page
+// table; from here on the order is that of any kernel: a way to print, segments, traps, memory, devices, the
+// clock. Then the command line decides what this boot is for.
 import Machine
 
 @c(guest_main)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hypercalls: how a guest asks its hypervisor for what ring 0 would do itself. The number goes into EAX, arguments
-// into EBX, ECX, EDX, ESI, then `int $0x1F`. None returns anything. They are counted, so that `hypercalls` in the
-// shell can show what the guest has been doing.
+// Hypercalls: how a guest asks its hypervisor for what ring 0 would do itself. The number goes into EAX,
+// arguments into EBX, ECX, EDX, ESI, then `int $0x1F`. None returns anything. They are counted, so that
+// `hypercalls` in the shell can show what the guest has been doing.
 import Machine
 
 enum Hypercall: UInt32 {

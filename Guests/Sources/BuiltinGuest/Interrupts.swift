@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Interrupts without an interrupt controller. The processor's own interrupt flag means nothing in ring 1, so a word
-// of the shared page takes its place: enabling and disabling is one store to memory, with no trap. Masking a line is
-// a store too. Interrupt n arrives at vector 32 + n, there is no acknowledge, and a line that is raised while we
-// look away simply stays pending.
+// Interrupts without an interrupt controller. The processor's own interrupt flag means nothing in ring 1, so
+// a word of the shared page takes its place: enabling and disabling is one store to memory, with no trap.
+// Masking a line is a store too. Interrupt n arrives at vector 32 + n, there is no acknowledge, and a line
+// that is raised while we look away simply stays pending.
 import Machine
 
 enum Interrupts {
@@ -23,8 +23,8 @@ enum Interrupts {
         return before
     }
 
-    /// Enables interrupts. The hypervisor leaves a note in `irq_pending` when one had to wait; then we tell it that
-    /// the way is free, so that it does not have to watch the flag.
+    /// Enables interrupts. The hypervisor leaves a note in `irq_pending` when one had to wait; then we tell
+    /// it that the way is free, so that it does not have to watch the flag.
     static func enable() {
         instruction_barrier()
         SharedPage.irqEnabled = SharedPage.interruptFlag
@@ -60,6 +60,8 @@ enum Interrupts {
     nonisolated(unsafe) static var timer = Arrival()
     nonisolated(unsafe) static var console = Arrival()
     nonisolated(unsafe) static var unexpected: UInt32 = 0
+    /// Arrivals between the two instructions that end a trap, where the ABI forbids them.
+    nonisolated(unsafe) static var inForbiddenPlace: UInt32 = 0
 
     /// The lines of the latest interrupts, four bits each, the newest lowest.
     nonisolated(unsafe) static var order: UInt32 = 0
@@ -72,6 +74,7 @@ enum Interrupts {
         depth += 1
         deepest = max(deepest, depth)
         order = order << 4 | line
+        if frame.eip == noirq_iret_address() { inForbiddenPlace &+= 1 }
         switch line {
         case timerLine:
             note(&timer, frame)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernel's own address space. Start.S brought up just enough (4 MiB) to run; here follow all of memory at
-// PAGE_OFFSET, a window for device registers and a stretch for the conformance suite. All their tables are made
-// now, so that every later address space can simply share them.
+// PAGE_OFFSET, a window for device registers and a stretch for the conformance suite. All their tables are
+// made now, so that every later address space can simply share them.
 import Machine
 
 enum KernelMap {

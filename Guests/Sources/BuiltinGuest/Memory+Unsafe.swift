@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading and writing memory at a bare address. A kernel has to: page tables, virtqueues and boot parameters are
-// where they are.
+// Reading and writing memory at a bare address. A kernel has to: page tables, virtqueues and boot parameters
+// are where they are.
 //
-// Safety: nothing is checked. A wrong address ends in a page fault, which Traps.swift reports with the address.
-// Every access is volatile, so values that the hypervisor or a device changes are never stale.
+// Safety: nothing is checked. A wrong address ends in a page fault, which Traps.swift reports with the
+// address. Every access is volatile, so values that the hypervisor or a device changes are never stale.
 import Machine
 
 enum Memory {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PCI configuration space, by the oldest way there is: write the address of a register to port 0xCF8, then read or
-// write it at 0xCFC. The ports are privileged instructions for ring 1; the hypervisor carries them out for us.
+// PCI configuration space, by the oldest way there is: write the address of a register to port 0xCF8, then
+// read or write it at 0xCFC. The ports are privileged instructions for ring 1; the hypervisor carries them
+// out for us.
 import Machine
 
 enum PCI {
     static let addressPort: UInt16 = 0xCF8
     static let dataPort: UInt16 = 0xCFC
 
-    /// Points the data port at a register. Bit 31 says that the data port shall mean configuration space at all.
+    /// Points the data port at a register. Bit 31 says that the data port shall mean configuration space at
+    /// all.
     static func select(bus: UInt32 = 0, slot: UInt32, function: UInt32 = 0, register: UInt32) {
         let address = 1 << 31 | bus << 16 | slot << 11 | function << 8 | register & 0xFC
         instruction_out32(addressPort, address)
@@ -100,8 +102,8 @@ struct PCIDevice {
         return nil
     }
 
-    /// Reads a device register through configuration space, without any mapping: bar, length and offset are written
-    /// into a capability, and its data word then stands for the register.
+    /// Reads a device register through configuration space, without any mapping: bar, length and offset are
+    /// written into a capability, and its data word then stands for the register.
     func readWindow(_ offset: UInt32, bytes: UInt32) -> UInt32? {
         guard let window = openWindow(offset, bytes: bytes) else { return nil }
         switch bytes {

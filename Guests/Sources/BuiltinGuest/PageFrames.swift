@@ -18,7 +18,8 @@ enum PageFrames {
 
     static func start() {
         let size = BootParameters.memorySize
-        end = PhysicalAddress(value: size > UInt64(mostMemory) ? mostMemory : UInt32(truncatingIfNeeded: size))
+        end = PhysicalAddress(
+            value: size > UInt64(mostMemory) ? mostMemory : UInt32(truncatingIfNeeded: size))
         let image = VirtualAddress(value: image_end_address()).physical
         next = (image + (bytes - 1)).page
     }
@@ -32,8 +33,11 @@ enum PageFrames {
             returned -= 1
             frame = reused
         } else {
-            // The initial RAM disk, if there is one, sits at the top; we have no use for it and may run into it.
-            guard next.value < end.value else { Hypervisor.shutdown("builtin guest: out of memory", .powerOff) }
+            // The initial RAM disk, if there is one, sits at the top; we have no use for it and may run into
+            // it.
+            guard next.value < end.value else {
+                Hypervisor.shutdown("builtin guest: out of memory", .powerOff)
+            }
             frame = next
             next = next + bytes
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Page tables. We write them in our own memory exactly as for a real processor, in either of its formats: two
-// levels of 1024 four-byte entries, or with PAE three levels of eight-byte ones (4, 512, 512). The hypervisor walks
-// them, marks pages as accessed and dirty, and may remember what it read; so whenever an entry that was present
-// changes, a hypercall says so. Entries that become present need no word.
+// levels of 1024 four-byte entries, or with PAE three levels of eight-byte ones (4, 512, 512). The hypervisor
+// walks them, marks pages as accessed and dirty, and may remember what it read; so whenever an entry that was
+// present changes, a hypercall says so. Entries that become present need no word.
 import Machine
 
 /// The flag bits of an entry. (Not an OptionSet: its literals would need a heap.)
@@ -30,7 +30,8 @@ struct PageFlags: Equatable {
 enum PagingMode {
     case twoLevel, physicalExtension
 
-    static let current: PagingMode = start_state_copy().physical_extension != 0 ? .physicalExtension : .twoLevel
+    static let current: PagingMode =
+        start_state_copy().physical_extension != 0 ? .physicalExtension : .twoLevel
 
     var name: StaticString { self == .twoLevel ? "two-level page tables" : "PAE page tables" }
     var entryBytes: UInt32 { self == .twoLevel ? 4 : 8 }
@@ -93,8 +94,8 @@ struct AddressSpace: Equatable {
 
     // MARK: walking
 
-    /// The entry that covers the page's table: in the directory, or with PAE in the middle level. Makes the middle
-    /// level if asked to.
+    /// The entry that covers the page's table: in the directory, or with PAE in the middle level. Makes the
+    /// middle level if asked to.
     func tableEntry(_ address: VirtualAddress, create: Bool = false) -> TableEntry? {
         let mode = PagingMode.current
         var table = root
@@ -103,7 +104,8 @@ struct AddressSpace: Equatable {
             if !top.flags.contains(.present) {
                 guard create else { return nil }
                 top.set(PageFrames.allocate(), .present)  // the top level may carry no other bit
-                // A processor reads the four top entries only when it switches tables, so this one is announced.
+                // A processor reads the four top entries only when it switches tables, so this one is
+                // announced.
                 Hypercall.setTopEntry(root.value, address.value >> 30)
             }
             table = top.target

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Running a fragment of Probes.S that is expected to trap, and catching the trap. This is how the guest explores
-// the processor it was given without dying of it.
+// Running a fragment of Probes.S that is expected to trap, and catching the trap. This is how the guest
+// explores the processor it was given without dying of it.
 import Machine
 
 enum Probe {

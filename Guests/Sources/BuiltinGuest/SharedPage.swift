@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The page that guest and hypervisor share (`struct lguest_data`), seen from Swift. Guest and hypervisor talk
-// through it without trapping: the virtual interrupt flag, the mask of blocked interrupts, the address of the last
-// page fault, the time, and the ring of queued hypercalls.
+// through it without trapping: the virtual interrupt flag, the mask of blocked interrupts, the address of the
+// last page fault, the time, and the ring of queued hypercalls.
 import Machine
 
 enum SharedPage {
@@ -27,8 +27,8 @@ enum SharedPage {
     static var reservedBytes: UInt32 { shared_get_reserve_mem() }
     static var tscKilohertz: UInt32 { shared_get_tsc_khz() }
 
-    /// Wall clock as of the latest interrupt. The seconds are read again afterwards, since the hypervisor may have
-    /// written between our two reads.
+    /// Wall clock as of the latest interrupt. The seconds are read again afterwards, since the hypervisor may
+    /// have written between our two reads.
     static var time: (seconds: UInt32, nanoseconds: UInt32) {
         while true {
             let seconds = shared_get_time_seconds()

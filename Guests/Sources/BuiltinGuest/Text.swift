@@ -3,7 +3,8 @@
 // A line of text without a heap: up to 200 characters in place, longer ones are cut. It takes string literals
 // with interpolation, so messages read as usual: `Text("cr2 \(hex: address), \(count) pages")`.
 
-// The functions behind interpolation are @inline(never): there are hundreds of messages, and each would repeat them.
+// The functions behind interpolation are @inline(never): there are hundreds of messages, and each would
+// repeat them.
 
 struct Text: ExpressibleByStringInterpolation {
     static let capacity = 200

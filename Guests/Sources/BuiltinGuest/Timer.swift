@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Time. Reading it costs nothing: `rdtsc` counts at the rate that the hypervisor wrote into the shared page. Waking
-// up costs one hypercall: SET_CLOCKEVENT arms interrupt 0 once; there is no periodic tick, whoever wants one arms it
-// again.
+// Time. Reading it costs nothing: `rdtsc` counts at the rate that the hypervisor wrote into the shared page.
+// Waking up costs one hypercall: SET_CLOCKEVENT arms interrupt 0 once; there is no periodic tick, whoever
+// wants one arms it again.
 import Machine
 
 enum Timer {
@@ -32,7 +32,8 @@ enum Timer {
 
     static func ticks(microseconds: UInt64) -> UInt64 { microseconds &* kilohertz / 1000 }
 
-    /// Watches the clock without sleeping, at most for so long, until something has happened. Says whether it has.
+    /// Watches the clock without sleeping, at most for so long, until something has happened. Says whether it
+    /// has.
     @discardableResult
     static func spin(microseconds: UInt64, until happened: () -> Bool = { false }) -> Bool {
         let end = now &+ ticks(microseconds: microseconds)
@@ -43,13 +44,13 @@ enum Timer {
         return happened()
     }
 
-    /// Sleeps: arms the clock for what is left and halts, until the time is over. Other interrupts may wake us
-    /// earlier, hence the loop.
+    /// Sleeps: arms the clock for what is left and halts, until the time is over. Other interrupts may wake
+    /// us earlier, hence the loop.
     static func sleep(microseconds: UInt64) {
         let end = now &+ ticks(microseconds: microseconds)
         while true {
-            // HALT wakes with interrupts disabled too; this way none can slip in between the look at the clock and
-            // the sleep.
+            // HALT wakes with interrupts disabled too; this way none can slip in between the look at the
+            // clock and the sleep.
             Interrupts.disable()
             let current = now
             guard current < end else { break }

@@ -2,8 +2,8 @@
 //
 // The door between TrapEntries.S and Swift.
 //
-// Safety: `frame` points at the registers that trap_common has just pushed on the current stack. They stay there,
-// and nobody else looks at them, until this function returns.
+// Safety: `frame` points at the registers that trap_common has just pushed on the current stack. They stay
+// there, and nobody else looks at them, until this function returns.
 import Machine
 
 @c(handle_trap)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens when the processor stops: faults, breakpoints, system calls, interrupts. The hypervisor receives
-// them all first and reflects them to us through the gates we gave it, with the stack laid out as the processor
-// would have done. TrapEntries.S saves the registers and calls `handle`.
+// What happens when the processor stops: faults, breakpoints, system calls, interrupts. The hypervisor
+// receives them all first and reflects them to us through the gates we gave it, with the stack laid out as
+// the processor would have done. TrapEntries.S saves the registers and calls `handle`.
 import Machine
 
 typealias TrapFrame = trap_frame

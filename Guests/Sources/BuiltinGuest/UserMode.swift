@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Ring 3. A kernel enters it by "returning" to it: it builds the frame that a trap from there would have left, and
-// executes IRET. The way back is always a trap, on the stack that SET_STACK named. The programs are those of
-// UserPrograms.S, and there is one address space for them, with a page each of code, data and stack.
+// Ring 3. A kernel enters it by "returning" to it: it builds the frame that a trap from there would have
+// left, and executes IRET. The way back is always a trap, on the stack that SET_STACK named. The programs are
+// those of UserPrograms.S, and there is one address space for them, with a page each of code, data and stack.
 import Machine
 
 enum UserMode {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The console driver: queue 0 brings what the person types (an interrupt tells us), queue 1 takes what we print. A
-// line is collected in one buffer and handed over whole, which costs one access to a device register.
+// The console driver: queue 0 brings what the person types (an interrupt tells us), queue 1 takes what we
+// print. A line is collected in one buffer and handed over whole, which costs one access to a device
+// register.
 import Machine
 
 enum VirtioConsole {
@@ -28,7 +29,9 @@ enum VirtioConsole {
     /// Finds the device and starts it; says whether that worked.
     static func start() -> Bool {
         if device == nil {
-            guard let found = VirtioDevice(slot: EarlyConsole.slot), found.pci.device == 0x1043 else { return false }
+            guard let found = VirtioDevice(slot: EarlyConsole.slot), found.pci.device == 0x1043 else {
+                return false
+            }
             device = found
             receive = Virtqueue(deviceWrites: true)
             transmit = Virtqueue(deviceWrites: false)
@@ -133,7 +136,9 @@ enum VirtioConsole {
         var returned = false
         while let done = receive?.take() {
             guard let address = receive?.buffer(done.index) else { return }
-            for position in 0..<min(done.bytes, Virtqueue.bufferBytes) { push(Memory.read8(address + position)) }
+            for position in 0..<min(done.bytes, Virtqueue.bufferBytes) {
+                push(Memory.read8(address + position))
+            }
             receive?.offer(done.index, bytes: Virtqueue.bufferBytes)
             returned = true
         }

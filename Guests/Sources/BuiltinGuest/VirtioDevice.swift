@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The registers that every virtio device has, in the layout of virtio 1.0 over PCI. They are not memory: each access
-// is carried out by the hypervisor, and must have exactly the register's width.
+// The registers that every virtio device has, in the layout of virtio 1.0 over PCI. They are not memory: each
+// access is carried out by the hypervisor, and must have exactly the register's width.
 import Machine
 
 struct VirtioDevice {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One virtqueue: how a virtio driver hands buffers to its device and gets them back. Three tables in our memory:
-// descriptors (where each buffer is), "available" (which ones the device may take), "used" (which ones it is done
-// with). Neither side waits for the other while both have work.
+// One virtqueue: how a virtio driver hands buffers to its device and gets them back. Three tables in our
+// memory: descriptors (where each buffer is), "available" (which ones the device may take), "used" (which
+// ones it is done with). Neither side waits for the other while both have work.
 import Machine
 
 struct Virtqueue {

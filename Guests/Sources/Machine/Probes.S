@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fragments that provoke one trap each in ring 1. run_probe calls them; a trap in them can be abandoned at any
-// point, so they need not clean up. The label `at` marks the instruction that must trap, `after` the next one.
+// Fragments that provoke one trap each in ring 1. run_probe calls them; a trap in them can be abandoned at
+// any point, so they need not clean up. The label `at` marks the instruction that must trap, `after` the next
+// one.
 #include "Layout.h"
 
     .macro PROBE name
@@ -217,7 +218,8 @@ probe_cli_at:
 probe_cli_after:
     ret
 
-// Every register but EAX and ESP gets a value of its own, then a hypercall that does nothing (FLUSH_ASYNC, 0).
+// Every register but EAX and ESP gets a value of its own, then a hypercall that does nothing (FLUSH_ASYNC,
+// 0).
     PROBE registers
     xorl %eax, %eax
     movl $0xB0B0B0B0, %ebx

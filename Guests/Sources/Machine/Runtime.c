@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What compilers take for granted and a bare machine lacks: moving memory, and dividing 64-bit numbers on a 32-bit
-// processor. There is no heap, and no malloc: the Swift half does not need one, which the linker proves.
+// What compilers take for granted and a bare machine lacks: moving memory, and dividing 64-bit numbers on a
+// 32-bit processor. There is no heap, and no malloc: the Swift half does not need one, which the linker
+// proves.
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,7 +34,8 @@ int memcmp(const void *a, const void *b, size_t count) {
     return 0;
 }
 
-// DIV takes a 64-bit dividend but traps when the quotient has more than 32 bits: so divide the high half first.
+// DIV takes a 64-bit dividend but traps when the quotient has more than 32 bits: so divide the high half
+// first.
 static uint64_t divide_by_word(uint64_t dividend, uint32_t divisor, uint32_t *remainder) {
     uint32_t high = (uint32_t)(dividend >> 32), low = (uint32_t)dividend;
     uint32_t high_quotient = high / divisor, rest = high % divisor;

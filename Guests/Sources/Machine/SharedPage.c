@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The shared page itself. Everything the hypervisor needs to know from the start is filled in by the linker, so
-// the very first hypercall can already hand it over; the hypervisor recognises the ABI generation by this layout.
+// The shared page itself. Everything the hypervisor needs to know from the start is filled in by the linker,
+// so the very first hypercall can already hand it over; the hypervisor recognises the ABI generation by this
+// layout.
 #include "SharedPage.h"
 #include "Layout.h"
 #include "TrapFrame.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The first instructions. The hypervisor starts us in ring 1 with flat segments, every address standing for the
-// equal guest-physical address ("linear mode"), no stack, no interrupt table: any mistake here ends the guest.
+// The first instructions. The hypervisor starts us in ring 1 with flat segments, every address standing for
+// the equal guest-physical address ("linear mode"), no stack, no interrupt table: any mistake here ends the
+// guest.
 //
 //   1. note what the registers hold              (the conformance suite checks it later)
 //   2. hypercall LGUEST_INIT: hand over the shared page
@@ -40,8 +41,8 @@ lguest_entry:
     pushfl
     popl P(start_state + 56)
 
-    // Linux kernels with the stack protector read %gs:0x14 before they announce themselves. A null GS would end
-    // us right here, so try only where the hypervisor gave us more than null.
+    // Linux kernels with the stack protector read %gs:0x14 before they announce themselves. A null GS would
+    // end us right here, so try only where the hypervisor gave us more than null.
     movl %gs, %eax
     testl %eax, %eax
     jz 1f
@@ -60,8 +61,9 @@ lguest_entry:
     shrl $2, %ecx
     rep stosl
 
-    // One word of the command line matters now already: `pae` chooses the format of the page tables, which the
-    // hypervisor recognises at the first NEW_PGTABLE. ESI points at boot_params. Words behind `run=` are not ours.
+    // One word of the command line matters now already: `pae` chooses the format of the page tables, which
+    // the hypervisor recognises at the first NEW_PGTABLE. ESI points at boot_params. Words behind `run=` are
+    // not ours.
     movl $P(boot_page_directory), %ebp
     movl 0x228(%esi), %edx
 next_word:
@@ -107,7 +109,8 @@ high:
     call guest_main
     ud2
 
-// Registers at the first instruction; the order is `struct start_state`. In .data, since .bss is cleared above.
+// Registers at the first instruction; the order is `struct start_state`. In .data, since .bss is cleared
+// above.
     .section .data.start, "aw"
     .globl start_state
     .align 4
@@ -130,8 +133,8 @@ boot_page_table:
     .set frame, frame + PAGE_BYTES
     .endr
 
-// With PAE entries have 8 bytes and there are three levels; the top one has four entries of 1 GiB each, which may
-// carry no bit but "present". Both the lowest and the highest GiB go through the same middle page.
+// With PAE entries have 8 bytes and there are three levels; the top one has four entries of 1 GiB each, which
+// may carry no bit but "present". Both the lowest and the highest GiB go through the same middle page.
 boot_middle_table:
     .long P(boot_pae_tables) + 0x063, 0
     .long P(boot_pae_tables) + PAGE_BYTES + 0x063, 0
@@ -147,7 +150,8 @@ boot_pointer_table:
     .fill 2, 8, 0
     .long P(boot_middle_table) + 1, 0
 
-// Two stacks: one for the kernel's own thread, one that the hypervisor switches to when ring 3 traps (SET_STACK).
+// Two stacks: one for the kernel's own thread, one that the hypervisor switches to when ring 3 traps
+// (SET_STACK).
     .section .bss.stacks, "aw", @nobits
     .globl boot_stack_top, trap_stack_top
     .align PAGE_BYTES

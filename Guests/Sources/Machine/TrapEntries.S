@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where traps and interrupts arrive. Each vector has an entry of its own that pushes what the others lack, so that
-// Swift sees one `struct trap_frame` for all of them; then the way back, which is where a paravirtual kernel
-// differs from an ordinary one.
+// Where traps and interrupts arrive. Each vector has an entry of its own that pushes what the others lack, so
+// that Swift sees one `struct trap_frame` for all of them; then the way back, which is where a paravirtual
+// kernel differs from an ordinary one.
 #include "Layout.h"
 
     .text
@@ -51,10 +51,10 @@ trap_common:
     popal
     addl $8, %esp                   // vector and error code
 
-// An ordinary kernel ends here with IRET, which restores the interrupt flag. In ring 1 IRET cannot do that, so the
-// virtual flag is restored first, from the flags that IRET is about to pop. Between the two instructions an
-// interrupt would find flag and stack in disagreement; the hypervisor knows the address `noirq_iret` and takes
-// care. The whole word is stored, as Linux does: only bit 9 counts.
+// An ordinary kernel ends here with IRET, which restores the interrupt flag. In ring 1 IRET cannot do that,
+// so the virtual flag is restored first, from the flags that IRET is about to pop. Between the two
+// instructions an interrupt would find flag and stack in disagreement; the hypervisor knows the address
+// `noirq_iret` and takes care. The whole word is stored, as Linux does: only bit 9 counts.
 trap_return:
     pushl 8(%esp)
     popl %ss:lguest_data            // irq_enabled is its first field; DS may be the user's already

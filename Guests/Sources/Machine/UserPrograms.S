@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Programs for ring 3. The page is mapped for users at USER_TEXT, away from where it is linked, so everything here
-// is position-independent. System calls: EAX = 1 ends the program with EBX as its result; EAX = 2 returns EBX + 1.
-// A program starts with its argument in EAX.
+// Programs for ring 3. The page is mapped for users at USER_TEXT, away from where it is linked, so everything
+// here is position-independent. System calls: EAX = 1 ends the program with EBX as its result; EAX = 2
+// returns EBX + 1. A program starts with its argument in EAX.
 #include "Layout.h"
 
     .macro USER name

@@ -2,7 +2,8 @@
 //
 // The seam to the host's own x87 and SSE units: guest instructions are carried out by the very
 // same instruction of the host, on guest values. Nothing here touches guest memory, decides about
-// guest exceptions or keeps state; the host's control words are as before after every call.
+// guest exceptions or keeps state; the host's control words are as before after every call (its sticky
+// exception flags need not be).
 //
 // Only an x86-64 host has this implementation (floating.c); another host would need its own
 // behind the same functions.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Clocks: the one-shot event, its cancellation and replacement, and whether `rdtsc` and the time in the shared page
-// tell the same story. Being late is allowed, within reason: the machine may be busy. Being early is not.
+// Clocks: the one-shot event, its cancellation and replacement, and whether `rdtsc` and the time in the
+// shared page tell the same story. Being late is allowed, within reason: the machine may be busy. Being early
+// is not.
 
 enum ClockChecks {
     /// How late an event may be on a busy machine.
@@ -37,7 +38,8 @@ enum ClockChecks {
         // A thousandth of slack, for the rounding of the counter's frequency.
         let earliest = UInt64(microseconds) - UInt64(microseconds) / 1000 - 1
         Check.that(
-            name, count != before && took >= earliest && took < UInt64(microseconds) + patience, "took \(took) us")
+            name, count != before && took >= earliest && took < UInt64(microseconds) + patience,
+            "took \(took) us")
     }
 
     private static func cancelling() {
@@ -63,10 +65,12 @@ enum ClockChecks {
         let start = Timer.now
         Timer.sleep(microseconds: 50_000)
         let took = Timer.microseconds(Timer.now - start)
-        Check.that("clock/sleep-takes-real-time", took >= 49_900 && took < 50_000 + patience, "took \(took) us")
+        Check.that(
+            "clock/sleep-takes-real-time", took >= 49_900 && took < 50_000 + patience, "took \(took) us")
     }
 
-    /// Over 300 ms the two clocks may differ by an eighth, which is what Linux tolerates before it gives up on one.
+    /// Over 300 ms the two clocks may differ by an eighth, which is what Linux tolerates before it gives up
+    /// on one.
     private static func agreement() {
         let start = tick()
         Timer.sleep(microseconds: 300_000)
@@ -79,7 +83,8 @@ enum ClockChecks {
         Check.that("clock/time-advances", wall > 0 && wall < 10_000_000_000, "by \(wall) ns")
         let difference = wall > counter ? wall - counter : counter - wall
         Check.that(
-            "clock/counter-agrees-with-time", difference < counter / 8, "time \(wall) ns, counter \(counter) ns")
+            "clock/counter-agrees-with-time", difference < counter / 8,
+            "time \(wall) ns, counter \(counter) ns")
         Check.that("clock/nanoseconds-in-range", SharedPage.time.nanoseconds < 1_000_000_000)
     }
 

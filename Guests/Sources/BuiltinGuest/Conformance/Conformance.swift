@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Conformance mode: the guest checks, part by part, that the hypervisor keeps the ABI. One line for each check,
-// `ok NAME` or `FAILED NAME: what was wrong`, and at the end `N passed, M failed` alone on a line.
+// Conformance mode: the guest checks, part by part, that the hypervisor keeps the ABI. One line for each
+// check, `ok NAME` or `FAILED NAME: what was wrong`, and at the end `N passed, M failed` alone on a line.
 
 enum Conformance {
     static func run() {
@@ -63,7 +63,8 @@ enum Check {
 
     /// The fragment trapped at this address with this vector and error code, from ring 1.
     static func trap(
-        _ name: StaticString, _ outcome: Probe.Outcome, _ vector: UInt32, error: UInt32 = 0, at address: UInt32
+        _ name: StaticString, _ outcome: Probe.Outcome, _ vector: UInt32, error: UInt32 = 0,
+        at address: UInt32
     ) {
         let trap = outcome.trap
         that(

@@ -16,8 +16,8 @@ enum EarlyFindings {
         blocked = SharedPage.blockedInterrupts
         freeSlots = AsyncRing.size - AsyncRing.waiting
         seconds = SharedPage.time.seconds
-        // Linux reads and writes model-specific registers before it has a table of traps. While there is no gate for
-        // #GP, our hypervisor lets that pass: reads give 0, writes do nothing.
+        // Linux reads and writes model-specific registers before it has a table of traps. While there is no
+        // gate for #GP, our hypervisor lets that pass: reads give 0, writes do nothing.
         instruction_wrmsr(0x8B, 0x1234)
         microcodeVersion = instruction_rdmsr(0x8B)
         collected = true

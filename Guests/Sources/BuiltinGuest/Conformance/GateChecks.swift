@@ -17,7 +17,8 @@ enum GateChecks {
         let outcome = Probe.runThrough(probe_breakpoint)
         Check.trap("gate/trap-delivered", outcome, 3, at: probe_breakpoint.after)
         Check.equal("gate/trap-leaves-interrupts", outcome.trap.irqEnabled & 0x200, 0x200)
-        Check.that("gate/returns-behind-the-instruction", outcome.value == 0xB4EA, "EAX \(hex: outcome.value)")
+        Check.that(
+            "gate/returns-behind-the-instruction", outcome.value == 0xB4EA, "EAX \(hex: outcome.value)")
     }
 
     private static func interruptGate() {

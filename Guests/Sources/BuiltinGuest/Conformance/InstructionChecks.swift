@@ -52,7 +52,9 @@ enum InstructionChecks {
         let sse = leaf.edx & 1 << ProcessorFeature.sse != 0
         let fxsave = leaf.edx & 1 << ProcessorFeature.fxsave != 0
         Check.that("cpuid/sse-implies-fxsave", !sse || fxsave)
-        if PagingMode.current == .physicalExtension { has("cpuid/pae", leaf, ProcessorFeature.physicalExtension, true) }
+        if PagingMode.current == .physicalExtension {
+            has("cpuid/pae", leaf, ProcessorFeature.physicalExtension, true)
+        }
     }
 
     private static func has(_ name: StaticString, _ leaf: cpuid_result, _ bit: UInt32, _ expected: Bool) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Interrupts, with the clock as the source: when they come, when they must wait, and what the shared page says
-// meanwhile. Nobody acknowledges anything; enabling and unblocking are plain stores, so the hypervisor has to look.
+// Interrupts, with the clock as the source: when they come, when they must wait, and what the shared page
+// says meanwhile. Nobody acknowledges anything; enabling and unblocking are plain stores, so the hypervisor
+// has to look.
 import Machine
 
 enum InterruptChecks {
@@ -144,8 +145,8 @@ enum InterruptChecks {
         Check.equal("interrupt/lower-line-first", Interrupts.order & 0xFF, 0x01)
     }
 
-    /// Interrupts as fast as they come while ring 1 takes traps and returns from them: every arrival between the two
-    /// instructions that end a trap must go well, or stack and flags get out of step.
+    /// Interrupts as fast as they come while ring 1 takes traps and returns from them: every arrival between
+    /// the two instructions that end a trap must go well, or stack and flags get out of step.
     private static func storm() {
         let before = count
         Interrupts.deepest = 0
@@ -169,6 +170,7 @@ enum InterruptChecks {
         Check.that("interrupt/storm-arrives", arrivals >= 20, "\(arrivals) in 200 ms")
         Check.equal("interrupt/storm-keeps-flag", wrong, 0)
         Check.equal("interrupt/storm-never-nests", Interrupts.deepest, 1)
+        Check.equal("interrupt/none-right-before-iret", Interrupts.inForbiddenPlace, 0)
         Check.equal("interrupt/none-unexpected", Interrupts.unexpected, 0)
     }
 }

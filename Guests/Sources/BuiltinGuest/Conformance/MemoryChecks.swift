@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory as the processor uses it: accesses that cross pages, instructions that are interrupted by a fault half-way
-// and tried again, code that changes. A hypervisor that translates code has to get these right by effort.
+// Memory as the processor uses it: accesses that cross pages, instructions that are interrupted by a fault
+// half-way and tried again, code that changes. A hypervisor that translates code has to get these right by
+// effort.
 import Machine
 
 enum MemoryChecks {
@@ -76,7 +77,8 @@ enum MemoryChecks {
             Check.equal("memory/demand-paging-content", sum, 4950)
             Check.equal("memory/demand-paging-faults", DemandPaging.faults, 100)
         }
-        Check.pageFault("memory/demand-paging-undone", Probe.run(probe_read, window.value), error: 0, address: window)
+        Check.pageFault(
+            "memory/demand-paging-undone", Probe.run(probe_read, window.value), error: 0, address: window)
     }
 
     /// `mov $number, %eax; ret`, six bytes.

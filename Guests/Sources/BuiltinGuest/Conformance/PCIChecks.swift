@@ -91,7 +91,8 @@ enum PCIChecks {
     }
 
     private static func region(
-        _ name: StaticString, _ found: PCIDevice.Capability?, _ place: UInt32, _ offset: UInt32, _ length: UInt32
+        _ name: StaticString, _ found: PCIDevice.Capability?, _ place: UInt32, _ offset: UInt32,
+        _ length: UInt32
     ) {
         guard let found else {
             Check.that(name, false, "missing")
@@ -99,7 +100,8 @@ enum PCIChecks {
         }
         Check.that(
             name,
-            found.offset == place && found.bar == 0 && found.regionOffset == offset && found.regionLength == length,
+            found.offset == place && found.bar == 0 && found.regionOffset == offset
+                && found.regionLength == length,
             "at \(hex: found.offset), offset \(hex: found.regionOffset), length \(hex: found.regionLength)")
     }
 

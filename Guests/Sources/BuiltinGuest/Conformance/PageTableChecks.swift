@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Page tables: that the hypervisor follows them, marks them, and forgets in time. Two address spaces have different
-// pages at the same user address, each page tells which one it is, and ring 1 reads them.
+// Page tables: that the hypervisor follows them, marks them, and forgets in time. Two address spaces have
+// different pages at the same user address, each page tells which one it is, and ring 1 reads them.
 import Machine
 
 enum PageTableChecks {
@@ -38,7 +38,9 @@ enum PageTableChecks {
         PageFrames.free(pageB)
     }
 
-    private static func read(_ address: VirtualAddress) -> Probe.Outcome { Probe.run(probe_read, address.value) }
+    private static func read(_ address: VirtualAddress) -> Probe.Outcome {
+        Probe.run(probe_read, address.value)
+    }
     private static func write(_ address: VirtualAddress, _ value: UInt32) -> Probe.Outcome {
         Probe.run(probe_write, address.value, value)
     }
@@ -109,7 +111,8 @@ enum PageTableChecks {
         Check.result("paging/table-exchanged", read(user), markB)
 
         above.setRaw(0)
-        Hypercall.setTopEntry(first.root.value, PagingMode.current == .twoLevel ? user.value >> 22 : user.value >> 30)
+        Hypercall.setTopEntry(
+            first.root.value, PagingMode.current == .twoLevel ? user.value >> 22 : user.value >> 30)
         Check.pageFault("paging/table-removed", read(user), error: 0, address: user)
         above.set(oldTable, .table)
         Check.result("paging/table-back-without-a-word", read(user), markA)
@@ -161,12 +164,14 @@ enum PageTableChecks {
         clear()
         _ = write(user, markA)
         Check.that(
-            "paging/both-after-first-write", entry.flags.contains(.accessed | .dirty), "entry \(hex: entry.value)")
+            "paging/both-after-first-write", entry.flags.contains(.accessed | .dirty),
+            "entry \(hex: entry.value)")
         // An announced value with both bits set must not hide the first write from the table.
         clear()
         Hypercall.setPageTableEntry(first.root.value, user.value, pageA.value | 0x67, 0)
         _ = write(user, markA)
-        Check.that("paging/dirty-despite-announced-value", entry.flags.contains(.dirty), "entry \(hex: entry.value)")
+        Check.that(
+            "paging/dirty-despite-announced-value", entry.flags.contains(.dirty), "entry \(hex: entry.value)")
         clear()
         _ = UserMode.run(user_exit)
         let fresh = UserMode.prepare().pageEntry(UserMode.text)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The asynchronous ring. The queued calls are LOAD_GDT_ENTRY: which base address the scratch segment has afterwards
-// tells which of them was carried out last.
+// The asynchronous ring. The queued calls are LOAD_GDT_ENTRY: which base address the scratch segment has
+// afterwards tells which of them was carried out last.
 import Machine
 
 enum RingChecks {
@@ -19,7 +19,8 @@ enum RingChecks {
     /// A segment whose first word is at a place of ours that holds `number`.
     private static func segment(_ number: UInt32) -> SegmentDescriptor {
         Memory.write32(Scratch.page + number * 4, 0x5E60_0000 | number)
-        return SegmentDescriptor(.data, base: (Scratch.page + number * 4).value, limit: 3, pages: false, privilege: 0)
+        return SegmentDescriptor(
+            .data, base: (Scratch.page + number * 4).value, limit: 3, pages: false, privilege: 0)
     }
 
     private static func queue(_ number: UInt32, ready: UInt8 = 0) -> Bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptors: what becomes of them on their way into the hypervisor's table, and whether segments made of them
-// work in ring 1.
+// Descriptors: what becomes of them on their way into the hypervisor's table, and whether segments made of
+// them work in ring 1.
 import Machine
 
 enum SegmentChecks {
@@ -31,7 +31,9 @@ enum SegmentChecks {
         Check.trap("segment/empty-is-unusable", empty, 13, error: selector & ~3, at: probe_load_fs.at)
         GDT.set(10, .flat(.data, privilege: 1))
         GDT.set(11, .flat(.data, privilege: 1))
-        Check.equal("segment/reserved-entries-ignored", instruction_lar(10 << 3 | 1) | instruction_lar(11 << 3 | 1), 0)
+        Check.equal(
+            "segment/reserved-entries-ignored", instruction_lar(10 << 3 | 1) | instruction_lar(11 << 3 | 1), 0
+        )
     }
 
     /// A segment of 25 bytes, like the one Linux makes for its stack canary.
@@ -60,7 +62,8 @@ enum SegmentChecks {
         for index in 0..<UInt32(3) {
             let data = Scratch.page + 0x200 + index * 4
             Memory.write32(data, 0x7150_0000 | index)
-            let descriptor = SegmentDescriptor(.data, base: data.value, limit: 0xFFFFF, pages: true, privilege: 3)
+            let descriptor = SegmentDescriptor(
+                .data, base: data.value, limit: 0xFFFFF, pages: true, privilege: 3)
             Memory.write32(table + index * 8, descriptor.low)
             Memory.write32(table + index * 8 + 4, descriptor.high)
         }

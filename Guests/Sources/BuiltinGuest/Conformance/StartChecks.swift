@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The boot protocol: what the loader wrote, what the registers held at the first instruction, and what LGUEST_INIT
-// filled in.
+// The boot protocol: what the loader wrote, what the registers held at the first instruction, and what
+// LGUEST_INIT filled in.
 import Machine
 
 enum StartChecks {
@@ -14,12 +14,14 @@ enum StartChecks {
     private static func parameters() {
         Check.equal("boot/subarchitecture-is-lguest", BootParameters.hardwareSubarchitecture, 1)
         let version = UInt32(BootParameters.protocolVersion)
-        Check.that("boot/protocol-version", version >= 0x207, "version \(hex: version), at least 0x207 expected")
+        Check.that(
+            "boot/protocol-version", version >= 0x207, "version \(hex: version), at least 0x207 expected")
         Check.that("boot/keep-segments-flag", BootParameters.loadFlags & 0x40 != 0)
         Check.equal("boot/sentinel-is-zero", UInt32(BootParameters.sentinel), 0)
         let alignment = BootParameters.kernelAlignment
         Check.that(
-            "boot/kernel-alignment", alignment != 0 && alignment & (alignment - 1) == 0, "it is \(hex: alignment)")
+            "boot/kernel-alignment", alignment != 0 && alignment & (alignment - 1) == 0,
+            "it is \(hex: alignment)")
         Check.equal("boot/memory-map-entries", UInt32(BootParameters.memoryMapEntries), 1)
         Check.that("boot/memory-map-starts-at-zero", BootParameters.memoryStart == 0)
         let size = BootParameters.memorySize
@@ -32,7 +34,9 @@ enum StartChecks {
         for offset in 0..<UInt32(16) { screen |= BootParameters.word(offset * 4) }
         Check.equal("boot/screen-info-is-zero", screen, 0)
         var legacy: UInt32 = 0
-        for word in 0..<UInt32(0x60000 / 4) { legacy |= Memory.read32(PhysicalAddress(value: 0xA0000 + word * 4)) }
+        for word in 0..<UInt32(0x60000 / 4) {
+            legacy |= Memory.read32(PhysicalAddress(value: 0xA0000 + word * 4))
+        }
         Check.equal("boot/legacy-area-reads-zero", legacy, 0)
     }
 

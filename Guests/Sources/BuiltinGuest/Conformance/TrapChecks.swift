@@ -38,7 +38,8 @@ enum TrapChecks {
         Check.trap("trap/string-input", Probe.run(probe_insb), 13, at: probe_insb.at)
     }
 
-    /// The TS hypercall makes the first floating-point instruction trap, so that a kernel can switch that state late.
+    /// The TS hypercall makes the first floating-point instruction trap, so that a kernel can switch that
+    /// state late.
     private static func floatingPoint() {
         Hypervisor.setTaskSwitched(true)
         Check.trap("trap/no-coprocessor-while-ts", Probe.run(probe_fpu), 7, at: probe_fpu.at)

@@ -71,14 +71,17 @@ enum UserChecks {
         pageFault("user/writes-kernel", UserMode.run(user_write, kernel), error: 7, address: kernel)
         pageFault("user/reads-nothing", UserMode.run(user_read, 0x70_0000), error: 4, address: 0x70_0000)
         pageFault("user/writes-nothing", UserMode.run(user_write, 0x70_0000), error: 6, address: 0x70_0000)
-        pageFault("user/writes-read-only", UserMode.run(user_write, UInt32(USER_TEXT)), error: 7, address: UInt32(USER_TEXT))
+        pageFault(
+            "user/writes-read-only", UserMode.run(user_write, UInt32(USER_TEXT)), error: 7,
+            address: UInt32(USER_TEXT))
 
         let jump = UserMode.run(user_jump, 0x70_0000)
         pageFault("user/jumps-to-nothing", jump, error: 4, address: 0x70_0000)
         Check.equal("user/jump-faults-at-the-target", jump.trap.eip, 0x70_0000)
     }
 
-    private static func pageFault(_ name: StaticString, _ exit: UserMode.Exit, error: UInt32, address: UInt32) {
+    private static func pageFault(_ name: StaticString, _ exit: UserMode.Exit, error: UInt32, address: UInt32)
+    {
         let trap = exit.trap
         Check.that(
             name, trap.vector == 14 && trap.error == error && trap.cr2 == address && trap.cs == 0x73,
@@ -112,8 +115,8 @@ enum UserChecks {
         GDT.loadTLS(table)
     }
 
-    /// A program that only looks at memory must be interrupted by the clock all the same. The page it looks at is
-    /// written by the interrupt handler, which sees it through the kernel's map.
+    /// A program that only looks at memory must be interrupted by the clock all the same. The page it looks
+    /// at is written by the interrupt handler, which sees it through the kernel's map.
     private static func interrupted() {
         Memory.write32(UserMode.dataPage, 0)
         Timer.userFlag = UserMode.dataPage

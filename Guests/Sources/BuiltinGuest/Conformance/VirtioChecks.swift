@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The console as a virtio device: negotiation, queue registers, interrupts, reset. The device under test is the one
-// that prints the verdicts, so they go through the emergency register meanwhile, and the driver starts again at the end.
+// The console as a virtio device: negotiation, queue registers, interrupts, reset. The device under test is
+// the one that prints the verdicts, so they go through the emergency register meanwhile, and the driver
+// starts again at the end.
 
 enum VirtioChecks {
     static func run() {
@@ -70,9 +71,11 @@ enum VirtioChecks {
         for number in 0..<UInt16(2) {
             device.write16(.queueSelect, number)
             let disabled = device.read16(.queueEnable) == 0
-            Check.that(number == 0 ? "virtio/reset-queue-0" : "virtio/reset-queue-1", disabled, "still enabled")
+            Check.that(
+                number == 0 ? "virtio/reset-queue-0" : "virtio/reset-queue-1", disabled, "still enabled")
             Check.equal(
-                number == 0 ? "virtio/queue-0-size" : "virtio/queue-1-size", UInt32(device.read16(.queueSize)), 256)
+                number == 0 ? "virtio/queue-0-size" : "virtio/queue-1-size",
+                UInt32(device.read16(.queueSize)), 256)
         }
         device.write16(.queueSelect, 2)
         Check.equal("virtio/no-third-queue", UInt32(device.read16(.queueSize)), 0)

@@ -14,10 +14,13 @@ enum Bench {
             for _ in 0..<rounds { instruction_breakpoint() }
             Traps.mode = .fatal
         }
-        report("system call from ring 3", rounds: 20000) { rounds in _ = UserMode.run(user_call_loop, rounds) }
+        report("system call from ring 3", rounds: 20000) { rounds in _ = UserMode.run(user_call_loop, rounds)
+        }
         DemandPaging.with(KernelMap.testWindow, pages: 256) {
             report("page fault and new page", rounds: 256) { rounds in
-                for page in 0..<rounds { Memory.write32(KernelMap.testWindow + page * PageFrames.bytes, page) }
+                for page in 0..<rounds {
+                    Memory.write32(KernelMap.testWindow + page * PageFrames.bytes, page)
+                }
             }
         }
         report("switch of address space", rounds: 5000) { rounds in
@@ -43,7 +46,8 @@ enum Bench {
             rounds += UInt64(portion)
         }
         let time = max(Timer.microseconds(Timer.now - start), 1)
-        say("integer loop: \(rounds) rounds of 8 instructions in \(time / 1000) ms, \(rounds * 8 / time) million/s")
+        let rate = rounds * 8 / time
+        say("integer loop: \(rounds) rounds of 8 instructions in \(time / 1000) ms, \(rate) million/s")
     }
 
     private static func report(_ name: StaticString, rounds: UInt32, _ body: (UInt32) -> Void) {

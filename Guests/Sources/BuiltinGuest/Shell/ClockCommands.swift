@@ -32,10 +32,13 @@ enum ClockCommands {
         let time = SharedPage.time
         let date = CalendarDate(secondsSince1970: time.seconds)
         let day: Text = "\(date.year)-\(zeros: date.month, width: 2)-\(zeros: date.day, width: 2)"
-        let clock: Text = "\(zeros: date.hour, width: 2):\(zeros: date.minute, width: 2):\(zeros: date.second, width: 2)"
-        say("wall clock  \(day) \(clock) UTC, as of the latest interrupt (\(time.seconds) s, \(time.nanoseconds) ns)")
+        let clock: Text =
+            "\(zeros: date.hour, width: 2):\(zeros: date.minute, width: 2):\(zeros: date.second, width: 2)"
+        let raw: Text = "\(time.seconds) s, \(time.nanoseconds) ns"
+        say("wall clock  \(day) \(clock) UTC, as of the latest interrupt (\(raw))")
         say("rdtsc       \(Timer.now), at \(SharedPage.tscKilohertz) kHz")
-        say("interrupts  \(Interrupts.timer.count) from the clock, \(Interrupts.console.count) from the console")
+        let keys = Interrupts.console.count
+        say("interrupts  \(Interrupts.timer.count) from the clock, \(keys) from the console")
     }
 
     static func spin(seconds: UInt32) {

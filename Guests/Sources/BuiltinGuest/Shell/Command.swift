@@ -3,7 +3,8 @@
 // The list of commands. `help` prints it, so a new one needs a case, a name, a summary and a line in `run`.
 
 enum Command: Int {
-    case help, mem, traps, timer, pagefault, hypercalls, async, user, pci, time, cpuid, bench, echo, spin, sleep,
+    case help, mem, traps, timer, pagefault, hypercalls, async, user, pci, time, cpuid, bench, echo, spin,
+        sleep,
         conformance, crash, panic, reboot, halt
 
     static let count = 20
@@ -76,7 +77,7 @@ enum Command: Int {
         case .bench: Bench.run(seconds: arguments.number ?? 1)
         case .echo: say(arguments)
         case .conformance: Conformance.run()
-        case .crash: EndCommands.crash(arguments)
+        case .crash: Crash.run(arguments)
         case .panic: Hypervisor.shutdown(arguments.isEmpty ? "panic" : arguments, .powerOff)
         case .reboot: Hypervisor.shutdown("Restarting", .restart)
         case .halt: Hypervisor.powerOff()
@@ -85,7 +86,9 @@ enum Command: Int {
 
     private static func printHelp() {
         for number in 0..<count {
-            if let command = Command(rawValue: number) { say("  \(command.name, width: 12) \(command.summary)") }
+            if let command = Command(rawValue: number) {
+                say("  \(command.name, width: 12) \(command.summary)")
+            }
         }
     }
 }

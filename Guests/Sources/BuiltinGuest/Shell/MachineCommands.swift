@@ -13,10 +13,13 @@ enum MachineCommands {
         say("kernel       physical \(hex: image.physical.value) to \(hex: imageEnd.physical.value)")
         say("shared page  physical \(hex: SharedPage.physicalAddress.value)")
         say("pages        \(PageFrames.used) used, \(PageFrames.available) free")
-        say("page tables  \(PagingMode.current.name), root at physical \(hex: AddressSpace.current.root.value)")
-        say("reserved     \(SharedPage.reservedBytes >> 10) KiB at the top of the address space, by the hypervisor")
+        let root = AddressSpace.current.root.value
+        say("page tables  \(PagingMode.current.name), root at physical \(hex: root)")
+        let reserved = SharedPage.reservedBytes >> 10
+        say("reserved     \(reserved) KiB at the top of the address space, by the hypervisor")
         if BootParameters.ramdiskSize != 0 {
-            say("ramdisk      \(BootParameters.ramdiskSize) bytes at physical \(hex: BootParameters.ramdiskAddress)")
+            let address = BootParameters.ramdiskAddress
+            say("ramdisk      \(BootParameters.ramdiskSize) bytes at physical \(hex: address)")
         }
         say("command line \(BootParameters.commandLine)")
     }

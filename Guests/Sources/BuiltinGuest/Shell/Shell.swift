@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tiny shell: reads a line, finds the command, runs it. The terminal on the other side sends single keys and
-// shows nothing by itself, so echoing and erasing are done here.
+// The tiny shell: reads a line, finds the command, runs it. The terminal on the other side sends single keys
+// and shows nothing by itself, so echoing and erasing are done here.
 
 enum Shell {
     static func interact() {

@@ -20,7 +20,8 @@ enum TrapCommands {
             say("\(what): no trap at all")
             return
         }
-        say("\(what): vector \(trap.vector) \(Traps.name(trap.vector)) at \(hex: trap.eip), error \(hex: trap.error)")
+        let name = Traps.name(trap.vector)
+        say("\(what): vector \(trap.vector) \(name) at \(hex: trap.eip), error \(hex: trap.error)")
     }
 
     static func pageFaults() {
@@ -53,9 +54,10 @@ enum TrapCommands {
 
     static func user() {
         let calls = UserMode.run(user_calls)
-        say("a program made two system calls and ended with \(calls.result ?? 0xFFFF) (0: all registers were kept)")
-        let stack = calls.trap.userESP
-        say("  they came from ring \(calls.trap.cs & 3), stack \(hex: stack), to ring \(calls.trap.handlerCS & 3)")
+        let result = calls.result ?? 0xFFFF
+        say("a program made two system calls and ended with \(result) (0: all registers were kept)")
+        let trap = calls.trap
+        say("  they came from ring \(trap.cs & 3), stack \(hex: trap.userESP), to ring \(trap.handlerCS & 3)")
         let cli = UserMode.run(user_cli)
         say("a program tried `cli`: \(Traps.name(cli.trap.vector))")
         let peek = UserMode.run(user_read, UInt32(PAGE_OFFSET) + 0x100000)

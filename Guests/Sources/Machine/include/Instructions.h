@@ -51,8 +51,8 @@ INLINE void instruction_wrmsr(uint32_t index, uint64_t value) {
     __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-// Ports. The `in` functions take what EAX holds before and give all of EAX back, because the ABI says that only
-// the addressed bytes may change.
+// Ports. The `in` functions take what EAX holds before and give all of EAX back, because the ABI says that
+// only the addressed bytes may change.
 INLINE uint32_t instruction_in8(uint16_t port, uint32_t eax) {
     __asm__ volatile("inb %%dx, %%al" : "+a"(eax) : "d"(port) : "memory");
     return eax;
@@ -79,8 +79,9 @@ INLINE void instruction_out32(uint16_t port, uint32_t value) {
     __asm__ volatile("outl %%eax, %%dx" : : "a"(value), "d"(port) : "memory");
 }
 
-// Device registers. A hypervisor has to carry out each of these accesses by looking at the instruction, and the
-// ABI promises it plain moves between a register and memory, so they are spelt out instead of left to the compiler.
+// Device registers. A hypervisor has to carry out each of these accesses by looking at the instruction, and
+// the ABI promises it plain moves between a register and memory, so they are spelt out instead of left to the
+// compiler.
 INLINE uint8_t device_read8(uint32_t address) {
     uint8_t value;
     __asm__ volatile("movb %1, %0" : "=q"(value) : "m"(*(volatile uint8_t *)address) : "memory");

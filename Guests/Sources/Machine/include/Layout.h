@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The numbers on which assembly, C, Swift and the linker script must agree. Assembly includes this file too, so
-// it holds nothing but plain #defines.
+// The numbers on which assembly, C, Swift and the linker script must agree. Assembly includes this file too,
+// so it holds nothing but plain #defines.
 #ifndef GUEST_LAYOUT_H
 #define GUEST_LAYOUT_H
 
@@ -9,14 +9,15 @@
 #define PAGE_OFFSET 0xC0000000
 #define PAGE_BYTES 4096
 
-// Segment selectors. The kernel runs in ring 1, so that ring 0 stays the hypervisor's; programs run in ring 3.
+// Segment selectors. The kernel runs in ring 1, so that ring 0 stays the hypervisor's; programs run in ring
+// 3.
 #define KERNEL_CODE 0x61
 #define KERNEL_DATA 0x69
 #define USER_CODE 0x73
 #define USER_DATA 0x7B
 
-// `int $0x1F` is the hypercall. The three calls that the first instructions need are numbered here, all others
-// in Hypercalls.swift.
+// `int $0x1F` is the hypercall. The three calls that the first instructions need are numbered here, all
+// others in Hypercalls.swift.
 #define HYPERCALL_VECTOR 0x1F
 #define CALL_LGUEST_INIT 1
 #define CALL_NEW_PGTABLE 4

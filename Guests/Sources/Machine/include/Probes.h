@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fragments of Probes.S (run in ring 1) and UserPrograms.S (run in ring 3), each with three addresses: where
-// it starts, the instruction that is expected to trap, and the instruction behind that one.
+// The fragments of Probes.S (run in ring 1) and UserPrograms.S (run in ring 3), each with three addresses:
+// where it starts, the instruction that is expected to trap, and the instruction behind that one.
 #ifndef GUEST_PROBES_H
 #define GUEST_PROBES_H
 
@@ -32,9 +32,10 @@ extern const struct probe probe_divide, probe_step, probe_breakpoint, probe_over
     probe_stack_gone;   // ESP = a1, then a push
 
 // Ring 3. They end with system call 1 (result in EBX), or by the trap that they provoke.
-extern const struct probe user_exit, user_calls, user_call_loop, user_divide, user_breakpoint, user_step, user_cli,
-    user_in, user_hlt, user_hypercall, user_vmcall, user_sysenter, user_int_irq, user_read, user_write, user_jump,
-    user_spin, user_flags, user_popf, user_rdtsc, user_cpuid, user_gs, user_load_kernel_data;
+extern const struct probe user_exit, user_calls, user_call_loop, user_divide, user_breakpoint, user_step,
+    user_cli, user_in, user_hlt, user_hypercall, user_vmcall, user_sysenter, user_int_irq, user_read,
+    user_write, user_jump, user_spin, user_flags, user_popf, user_rdtsc, user_cpuid, user_gs,
+    user_load_kernel_data;
 
 // Counts a1 down to zero, eight instructions a round, for the `bench` command.
 uint32_t bench_loop(uint32_t rounds);

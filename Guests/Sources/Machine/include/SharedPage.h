@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `struct lguest_data`: the one piece of memory that guest and hypervisor both read and write (generation G8 of
-// the ABI). The guest tells its address with the first hypercall. Swift reaches it through the accessors below,
-// which are volatile because the other side changes fields behind the compiler's back.
+// `struct lguest_data`: the one piece of memory that guest and hypervisor both read and write (generation G8
+// of the ABI). The guest tells its address with the first hypercall. Swift reaches it through the accessors
+// below, which are volatile because the other side changes fields behind the compiler's back.
 #ifndef GUEST_SHARED_PAGE_H
 #define GUEST_SHARED_PAGE_H
 
@@ -15,7 +15,7 @@ struct lguest_hypercall_entry {
 };
 
 struct lguest_data {
-    uint32_t irq_enabled;         // the virtual interrupt flag: 0x200 or 0 (the hypervisor looks at bit 9 only)
+    uint32_t irq_enabled;         // the virtual interrupt flag: 0x200 or 0 (only bit 9 counts)
     uint32_t blocked_interrupts;  // bit n holds back interrupt n
     uint32_t cr2;                 // address of the latest page fault
     uint32_t time_seconds;        // wall clock, refreshed whenever an interrupt is delivered
@@ -31,7 +31,7 @@ struct lguest_data {
 };
 
 _Static_assert(sizeof(struct lguest_data) == 0x56C, "generation G8 of the ABI has exactly this size");
-_Static_assert(__builtin_offsetof(struct lguest_data, hcalls) == 0x58, "the ring's place is fixed by the ABI");
+_Static_assert(__builtin_offsetof(struct lguest_data, hcalls) == 0x58, "fixed by the ABI");
 _Static_assert(__builtin_offsetof(struct lguest_data, noirq_iret) == 0x560, "G8, not G7");
 
 extern struct lguest_data lguest_data;

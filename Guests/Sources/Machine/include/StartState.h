@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What Start.S found in the processor at the very first instruction, kept for the conformance suite, and a few
-// addresses that only the linker knows.
+// What Start.S found in the processor at the very first instruction, kept for the conformance suite, and a
+// few addresses that only the linker knows.
 #ifndef GUEST_START_STATE_H
 #define GUEST_START_STATE_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What lies on the stack while Swift handles a trap: registers saved by TrapEntries.S, then the words that the
-// hypervisor pushed in the manner of the processor.
+// What lies on the stack while Swift handles a trap: registers saved by TrapEntries.S, then the words that
+// the hypervisor pushed in the manner of the processor.
 #ifndef GUEST_TRAP_FRAME_H
 #define GUEST_TRAP_FRAME_H
 
@@ -17,6 +17,7 @@ struct trap_frame {
 };
 
 extern const uint8_t noirq_iret[];
+INLINE uint32_t noirq_iret_address(void) { return (uint32_t)noirq_iret; }
 extern const uint32_t trap_entries[48];
 extern const uint8_t trap_entry_system_call[];
 
