@@ -44,5 +44,26 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+
+        // Tests
+        .target(
+            name: "TestSupport", dependencies: ["LguestKit", "Boot", "Support"], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"], swiftSettings: strict),
+        .testTarget(name: "X86Tests", dependencies: ["X86", "GuestMemory"], swiftSettings: strict),
+        .testTarget(
+            name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory"], swiftSettings: strict),
+        .testTarget(name: "TraceTests", dependencies: ["Trace", "Support"], swiftSettings: strict),
+        .testTarget(
+            name: "DevicesTests", dependencies: ["Devices", "Support", "GuestMemory", "CHost"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "GuestInterfacesTests", dependencies: ["GuestInterfaces", "Devices", "Engine", "Support"],
+            swiftSettings: strict),
+        .testTarget(name: "MachineTests", dependencies: ["LguestKit", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: ["lguest", "LguestKit", "Boot", "Support", "TestSupport"],
+            swiftSettings: strict),
     ]
 )

@@ -10,11 +10,7 @@
 #error "this implementation of floating.h needs an x86-64 host"
 #endif
 
-#include <immintrin.h>
-
 enum { STUB_SIZE = 8, STUBS = 4 * 256 + 32, IMMEDIATE_STUBS = 6 * 256, COMPARE_STUBS = 4 * 8 };
-
-static const uint32_t FLAGS = 0x3f;
 
 extern const char lguest_sse_stubs[] __attribute__((visibility("hidden")));
 extern const char lguest_sse_immediate_stubs[] __attribute__((visibility("hidden")));
@@ -118,32 +114,28 @@ lguest_vector lguest_sse_immediate(
     return ((binary_stub)checked(lguest_sse_immediate_stubs, index, IMMEDIATE_STUBS))(a, b);
 }
 
-// Changing MXCSR costs as much as a few instructions, so it is left alone when the host's value will do:
-// the same control bits, and no flag that the guest has not set already. The memory clobbers keep
-// the guest's instruction between the two.
+// The memory clobbers keep the guest's instruction between the two changes of MXCSR.
 static inline uint32_t enter(uint32_t mxcsr)
 {
     uint32_t host;
     __asm__ volatile("stmxcsr %0" : "=m"(host) : : "memory");
-    if ((host ^ mxcsr) & (~FLAGS | (host & FLAGS)))
-        __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory");
+    __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory");
     return host;
 }
 
-static inline uint32_t leave(uint32_t host, uint32_t mxcsr)
+static inline uint32_t leave(uint32_t host)
 {
-    uint32_t status;
-    __asm__ volatile("stmxcsr %0" : "=m"(status) : : "memory");
-    if ((host ^ status) & ~FLAGS)
-        __asm__ volatile("ldmxcsr %0" : : "m"(host) : "memory");
-    return mxcsr | (status & FLAGS);
+    uint32_t mxcsr;
+    __asm__ volatile("stmxcsr %0" : "=m"(mxcsr) : : "memory");
+    __asm__ volatile("ldmxcsr %0" : : "m"(host) : "memory");
+    return mxcsr;
 }
 
 static lguest_vector numeric(lguest_vector a, lguest_vector b, const char *stub, uint32_t *mxcsr)
 {
     uint32_t host = enter(*mxcsr);
     lguest_vector result = ((binary_stub)stub)(a, b);
-    *mxcsr = leave(host, *mxcsr);
+    *mxcsr = leave(host);
     return result;
 }
 
@@ -164,7 +156,7 @@ uint32_t lguest_sse_to_general(lguest_vector source, uint32_t stub, uint32_t *mx
     const char *code = checked(lguest_sse_stubs, stub, STUBS);
     uint32_t host = enter(*mxcsr);
     uint32_t result = ((to_general_stub)code)(source, source);
-    *mxcsr = leave(host, *mxcsr);
+    *mxcsr = leave(host);
     return result;
 }
 
@@ -173,7 +165,7 @@ lguest_vector lguest_sse_from_general(lguest_vector a, uint32_t source, uint32_t
     const char *code = checked(lguest_sse_stubs, stub, STUBS);
     uint32_t host = enter(*mxcsr);
     lguest_vector result = ((from_general_stub)code)(0, 0, 0, source, a);
-    *mxcsr = leave(host, *mxcsr);
+    *mxcsr = leave(host);
     return result;
 }
 
@@ -196,6 +188,6 @@ uint32_t lguest_sse_compare_flags(
         else
             COMPARE("comisd");
     }
-    *mxcsr = leave(host, *mxcsr);
+    *mxcsr = leave(host);
     return flags >> 8 & 0x45;
 }

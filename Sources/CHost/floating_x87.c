@@ -16,7 +16,8 @@
 #include <string.h>
 #include <immintrin.h>
 
-enum { STUB_SIZE = LGUEST_X87_STUB_SIZE, CONTROL = 0, STATUS = 2, TAGS = 4, MXCSR = 24, REGISTERS = 32, USED = 160 };
+enum { STUB_SIZE = LGUEST_X87_STUB_SIZE };
+enum { CONTROL = 0, STATUS = 2, MXCSR = 24, REGISTERS = 32, USED = 160 };
 
 // Both take the operand's address in RDI, the stub in RSI and the FXSAVE image in RDX; the second one
 // also takes EFLAGS in RCX and returns them in RAX.

@@ -2,10 +2,10 @@
 //
 // The seam to the host's own x87 and SSE units: guest instructions are carried out by the very
 // same instruction of the host, on guest values. Nothing here touches guest memory, decides about
-// guest exceptions or keeps state; the host's control words are as before after every call (its sticky
-// exception flags need not be).
+// guest exceptions or keeps state; the host's control words are as before after every call (x87's
+// sticky exception flags need not be).
 //
-// Only an x86-64 host has this implementation (floating.c); another host would need its own
+// Only an x86-64 host has this implementation (floating_*.c); another host would need its own
 // behind the same functions.
 
 #ifndef LGUEST_FLOATING_H

@@ -23,9 +23,9 @@ struct Block {
 
 final class BlockCache: CodeWriteObserver {
     static let slotCount = 1 << 15
-    static let opCapacity = 1 << 19
-    static let blockCapacity = 1 << 17
-    static let instructionCapacity = 1 << 18
+    static let opCapacity = 1 << 18
+    static let blockCapacity = 1 << 16
+    static let instructionCapacity = 1 << 17
     static let maximumOps = 64
 
     /// Direct-mapped: hash of the key to block number + 1.

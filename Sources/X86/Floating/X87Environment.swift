@@ -120,7 +120,9 @@ extension CPU {
 
     private func storeEnvironment(_ i: Instruction, _ address: UInt32) throws(Fault) {
         let wide = i.operandSize != 2
-        var words: Environment = [UInt32(fcw), UInt32(fsw), UInt32(fullTagWord), fip, UInt32(fcs), fdp, UInt32(fds)]
+        var words: Environment = [
+            UInt32(fcw), UInt32(fsw), UInt32(fullTagWord), fip, UInt32(fcs), fdp, UInt32(fds),
+        ]
         if hasLinearPointers {
             let code = fip &+ UInt32(fcs) << 4
             let data = fdp &+ UInt32(fds) << 4

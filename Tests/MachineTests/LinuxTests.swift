@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Real lguest kernels: boot, work in the shell, power off. What the inventory lacks is skipped by name.
+
+import Foundation
+import LguestKit
+import TestSupport
+import Testing
+
+/// What the guest does: each check prints `CHECK name ok` or `CHECK name BAD`.
+private let checks = """
+    #!/bin/sh
+    export PATH=/bin
+    check() { name=$1; shift; if "$@" >/dev/null 2>&1; then echo "CHECK $name ok"; else echo "CHECK $name BAD"; fi; }
+    check mount-proc mount -t proc proc /proc
+    check mount-sysfs mount -t sysfs sysfs /sys
+    check mount-tmpfs mount -t tmpfs tmp /tmp
+    mount -t devtmpfs dev /dev 2>/dev/null
+    echo "GUEST DATE $(date +%s)"
+    check ps sh -c 'ps | grep -q init'
+    check cpuinfo grep -q 'vendor_id' /proc/cpuinfo
+    echo "UPTIME $(cat /proc/uptime)"
+    sleep 2
+    echo "UPTIME $(cat /proc/uptime)"
+    i=0; while [ $i -lt 300 ]; do true | cat; /bin/true; i=$((i+1)); done; check forks [ $i = 300 ]
+    check pipe sh -c 'seq 20000 | wc -l | grep -q 20000'
+    check tmpfs-file sh -c 'seq 20000 > /tmp/a && cat /tmp/a > /tmp/b && [ "$(wc -c < /tmp/b)" = 108894 ]'
+    check signal sh -c 'sleep 100 & kill $! && ! wait $!'
+    sh -c 'kill -SEGV $$' 2>/dev/null; check segv [ $? = 139 ]
+    echo "DMESG BEGIN"; dmesg; echo "DMESG END"
+    poweroff -f
+    """
+
+@Suite("Linux", .serialized)
+struct LinuxTests {
+    @Test(
+        "every kernel of the inventory boots to a working shell and powers off",
+        arguments: KernelInventory.all)
+    func boots(kernel: InventoryKernel) throws {
+        guard kernel.runsBusyboxOverPCI else {
+            try Test.cancel("\(kernel.name): older than 4.0, which needs the lguest device page")
+        }
+        guard let initrd = Initramfs.withScript(checks) else {
+            try Test.cancel("no static i386 busybox in the cache")
+        }
+        let guest = try TestMachine(
+            kernel: kernel.path, initrd: initrd, commandLine: "console=hvc0", limitSeconds: 180)
+        let before = Int(Date().timeIntervalSince1970)
+        #expect(guest.run() == .powerOff)
+        let after = Int(Date().timeIntervalSince1970)
+        let lines = guest.text.split(separator: "\n").map(String.init)
+
+        let results = lines.filter { $0.hasPrefix("CHECK ") }
+        #expect(results.count == 10, "\(guest.text.suffix(3000))")
+        #expect(results.allSatisfy { $0.hasSuffix(" ok") }, "\(results)")
+
+        let date = try #require(lines.first { $0.hasPrefix("GUEST DATE ") }.flatMap { Int($0.dropFirst(11)) })
+        #expect((before - 1...after + 1).contains(date))
+
+        let uptimes = lines.filter { $0.hasPrefix("UPTIME ") }.compactMap {
+            Double($0.split(separator: " ")[1])
+        }
+        try #require(uptimes.count == 2)
+        #expect(abs(uptimes[1] - uptimes[0] - 2) < 0.5, "sleep 2 took \(uptimes[1] - uptimes[0]) s")
+
+        let first = try #require(lines.firstIndex(of: "DMESG BEGIN"))
+        let last = try #require(lines.firstIndex(of: "DMESG END"))
+        let bad = ["Oops", "BUG", "WARNING", "Call Trace", "unstable", "general protection", "lockup"]
+        let complaints = lines[first...last].filter { line in bad.contains { line.contains($0) } }
+        #expect(complaints.isEmpty, "\(complaints)")
+    }
+
+    @Test(
+        "the generations that issue tests name are there",
+        arguments: [
+            ("4.4 without PAE", 4, 4...4, false), ("4.4 with PAE", 4, 4...4, true),
+            ("4.9 to 4.13", 4, 9...13, nil),
+        ] as [(String, Int, ClosedRange<Int>, Bool?)])
+    func inventory(name: String, major: Int, minors: ClosedRange<Int>, pae: Bool?) throws {
+        guard KernelInventory.vmlinux(major, minors, pae: pae) != nil else {
+            try Test.cancel("no vmlinux of Linux \(name) in \(KernelInventory.folder): not tested")
+        }
+    }
+
+    @Test("the shell works by typing, and Ctrl-C reaches it")
+    func interactive() throws {
+        guard let kernel = KernelInventory.vmlinux(4, 0...13) else {
+            try Test.cancel("no vmlinux of Linux 4.0 to 4.13 in \(KernelInventory.folder)")
+        }
+        let script = """
+            #!/bin/sh
+            mount -t devtmpfs dev /dev
+            mount -t proc proc /proc
+            setsid cttyhack sh
+            poweroff -f
+            """
+        guard let initrd = Initramfs.withScript(script) else {
+            try Test.cancel("no static i386 busybox in the cache")
+        }
+        let guest = try TestMachine(kernel: kernel.path, initrd: initrd, commandLine: "console=hvc0 quiet")
+        guest.script([
+            ("# ", "echo $((6*7))\r"), ("# ", "echo going to sleep; sleep 1000\r"), ("sleep\r\n", "\u{3}"),
+            ("# ", "exit\r"),
+        ])
+        #expect(guest.run() == .powerOff)
+        #expect(guest.text.contains("\n42\n"))
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finds the real kernels that the tests boot: every image in $LGUEST_KERNELS, by default
+// ~/.cache/lguest/kernels. They are not part of the repository; what is missing is reported by name.
+
+import Boot
+import Foundation
+import Support
+
+/// One kernel image of the inventory.
+public struct InventoryKernel: Sendable {
+    public let path: String
+    public let name: String
+    /// Nil for a bzImage, which does not tell before it has unpacked itself.
+    public let version: LinuxVersion?
+    public let isPAE: Bool
+    public let isCompressed: Bool
+
+    /// Whether today's busybox (a glibc of Debian 12, for kernels from 3.2 on) and our PCI devices (from 4.0
+    /// on) work in it.
+    public var runsBusyboxOverPCI: Bool {
+        guard let version else { return true }
+        return version.major >= 4
+    }
+}
+
+public enum KernelInventory {
+    public static var folder: String {
+        let environment = ProcessInfo.processInfo.environment
+        if let named = environment["LGUEST_KERNELS"], !named.isEmpty { return named }
+        return (environment["HOME"] ?? "") + "/.cache/lguest/kernels"
+    }
+
+    /// All lguest kernels in the folder, by name.
+    public static let all: [InventoryKernel] = {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return files.sorted().compactMap { file in
+            guard file.hasPrefix("vmlinux") || file.hasPrefix("bzImage") || file.hasPrefix("vmlinuz") else {
+                return nil
+            }
+            let path = folder + "/" + file
+            guard let image = try? KernelImage(path: path), (try? image.requireLguestSupport()) != nil else {
+                return nil
+            }
+            let compressed = if case .bzImage = image.format { true } else { false }
+            let pae =
+                image.symbols?.lookup(name: "initial_pg_pmd") != nil
+                || image.symbols?.lookup(name: "swapper_pg_pmd") != nil || file.contains("-pae")
+            return InventoryKernel(
+                path: path, name: file, version: compressed ? nil : image.linuxVersion, isPAE: pae,
+                isCompressed: compressed)
+        }
+    }()
+
+    /// The first vmlinux of a series with or without PAE.
+    public static func vmlinux(_ major: Int, _ minors: ClosedRange<Int>, pae: Bool? = nil) -> InventoryKernel?
+    {
+        all.first { kernel in
+            guard let version = kernel.version, version.major == major else { return false }
+            return minors.contains(version.minor) && (pae == nil || kernel.isPAE == pae)
+        }
+    }
+}

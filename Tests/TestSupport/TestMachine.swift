@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A machine for tests: the console is a buffer, and a guest that never ends is stopped.
+
+import Foundation
+import LguestKit
+
+public final class TestMachine {
+    public let machine: Machine
+    public let console: BufferBackend
+    public let eventLoop: EventLoop
+
+    public init(
+        kernel: String, initrd: [UInt8]? = nil, memory: UInt64 = 64, commandLine: String = "",
+        limitSeconds: UInt64 = 60
+    ) throws {
+        let clock = SystemClock()
+        eventLoop = try EventLoop(clock: clock)
+        console = BufferBackend()
+        let request = BootRequest(
+            kernel: try KernelImage(path: kernel),
+            initrd: initrd.map { InputFile(name: "initramfs", bytes: $0) }, commandLine: commandLine)
+        machine = try Machine(
+            request, memoryBytes: memory << 20, clock: clock, eventLoop: eventLoop, backend: console)
+        let machine = machine
+        eventLoop.schedule(afterNanoseconds: limitSeconds * 1_000_000_000) {
+            machine.stop(.killed(report: "the test's time is up"))
+        }
+    }
+
+    public func run() -> MachineOutcome { machine.run() }
+
+    /// The console's output with line ends as "\n".
+    public var text: String { console.text.replacingOccurrences(of: "\r\n", with: "\n") }
+
+    /// Types `input` when `prompt` has appeared at the end of the output, one after the other.
+    public func script(_ steps: [(prompt: String, input: String)]) {
+        var rest = steps[...]
+        var seen = ""
+        let console = console
+        console.onOutput = { bytes in
+            seen += String(decoding: bytes, as: UTF8.self)
+            guard let step = rest.first, seen.hasSuffix(step.prompt) else { return }
+            rest = rest.dropFirst()
+            seen = ""
+            console.type(step.input)
+        }
+    }
+}
+
+public enum BuiltinGuestFile {
+    /// The built-in guest that `make guest` built.
+    public static let path: String = {
+        let environment = ProcessInfo.processInfo.environment
+        return environment["LGUEST_BUILTIN_GUEST"] ?? "Guests/build/guest.elf"
+    }()
+    public static var exists: Bool { FileManager.default.isReadableFile(atPath: path) }
+}
