@@ -9,6 +9,7 @@ import Support
 @main
 enum Main {
     static func main() {
+        ProcessFacts.unblockEndingSignals()
         finish(run(Array(CommandLine.arguments.dropFirst())))
     }
 

@@ -25,6 +25,16 @@ enum ProcessFacts {
         return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    /// Lets the signals that end a program through. Who starts us from a thread that blocks them (thread
+    /// pools do) would otherwise get a guest that only SIGKILL can end.
+    static func unblockEndingSignals() {
+        var signals = sigset_t()
+        // SAFETY: the set is ours and initialised before it is used.
+        sigemptyset(&signals)
+        for number in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+    }
+
     /// Whether `path` can be read.
     static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
 }

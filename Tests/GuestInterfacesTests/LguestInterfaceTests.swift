@@ -153,7 +153,6 @@ struct LguestInterfaceTests {
             ([0xF4], "halted (hlt)"),
             ([0xCD, 0x80], "unhandled trap 13"),
             ([0xEA, 0, 0, 0, 0, 0x18, 0], "unhandled trap 13"),
-            ([0xFF, 0x25] + Code.little(0xFFFF_FFF0), "unhandled trap"),
         ] as [([UInt8], String)])
     func deaths(code: [UInt8], reason: String) throws {
         let guest = try MicroGuest(code + Code.stop)

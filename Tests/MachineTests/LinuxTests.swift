@@ -44,7 +44,7 @@ struct LinuxTests {
             try Test.cancel("no static i386 busybox in the cache")
         }
         let guest = try TestMachine(
-            kernel: kernel.path, initrd: initrd, commandLine: "console=hvc0", limitSeconds: 180)
+            kernel: kernel.path, initrd: initrd, commandLine: "console=hvc0", limitSeconds: 900)
         let before = Int(Date().timeIntervalSince1970)
         #expect(guest.run() == .powerOff)
         let after = Int(Date().timeIntervalSince1970)
@@ -61,7 +61,9 @@ struct LinuxTests {
             Double($0.split(separator: " ")[1])
         }
         try #require(uptimes.count == 2)
-        #expect(abs(uptimes[1] - uptimes[0] - 2) < 0.5, "sleep 2 took \(uptimes[1] - uptimes[0]) s")
+        // Never too short; how much longer it takes is the host's load as well.
+        let slept = uptimes[1] - uptimes[0]
+        #expect(slept >= 1.99 && slept < 20, "sleep 2 took \(slept) s")
 
         let first = try #require(lines.firstIndex(of: "DMESG BEGIN"))
         let last = try #require(lines.firstIndex(of: "DMESG END"))
@@ -91,6 +93,7 @@ struct LinuxTests {
             #!/bin/sh
             mount -t devtmpfs dev /dev
             mount -t proc proc /proc
+            mount -t sysfs sysfs /sys
             setsid cttyhack sh
             poweroff -f
             """

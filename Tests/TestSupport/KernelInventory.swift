@@ -11,7 +11,6 @@ import Support
 public struct InventoryKernel: Sendable {
     public let path: String
     public let name: String
-    /// Nil for a bzImage, which does not tell before it has unpacked itself.
     public let version: LinuxVersion?
     public let isPAE: Bool
     public let isCompressed: Bool
@@ -47,7 +46,7 @@ public enum KernelInventory {
                 image.symbols?.lookup(name: "initial_pg_pmd") != nil
                 || image.symbols?.lookup(name: "swapper_pg_pmd") != nil || file.contains("-pae")
             return InventoryKernel(
-                path: path, name: file, version: compressed ? nil : image.linuxVersion, isPAE: pae,
+                path: path, name: file, version: image.linuxVersion, isPAE: pae,
                 isCompressed: compressed)
         }
     }()
@@ -56,7 +55,9 @@ public enum KernelInventory {
     public static func vmlinux(_ major: Int, _ minors: ClosedRange<Int>, pae: Bool? = nil) -> InventoryKernel?
     {
         all.first { kernel in
-            guard let version = kernel.version, version.major == major else { return false }
+            guard let version = kernel.version, !kernel.isCompressed, version.major == major else {
+                return false
+            }
             return minors.contains(version.minor) && (pae == nil || kernel.isPAE == pae)
         }
     }
