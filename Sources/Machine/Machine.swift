@@ -29,6 +29,7 @@ public final class Machine {
     let clock: any HostClock
     let console: VirtioConsole
     let bus: VirtioPCIBus
+    let devices: MachineDevices
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
     private var lastPoll: UInt64 = 0
@@ -38,10 +39,11 @@ public final class Machine {
     /// Time since the start in which the guest was not halted.
     var busyNanoseconds: UInt64 { clock.monotonicNanoseconds() &- startTime &- sleptNanoseconds }
 
-    /// Builds the machine and loads the kernel. `backend` is the far end of the guest's console.
+    /// Builds the machine and loads the kernel. `backend` is the far end of the guest's console, which comes
+    /// first on the bus, before `devices`.
     public init(
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
-        backend: any ConsoleBackend
+        backend: any ConsoleBackend, devices: MachineDevices = MachineDevices()
     ) throws(LguestError) {
         self.clock = clock
         self.eventLoop = eventLoop
@@ -64,7 +66,8 @@ public final class Machine {
         bus = VirtioPCIBus(
             memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio)
         console = VirtioConsole(backend: backend)
-        try bus.add(console)
+        self.devices = devices
+        for device in [console] + devices.all { try bus.add(device) }
     }
 
     public var cpu: CPU { storage.cpu }
@@ -75,7 +78,10 @@ public final class Machine {
     /// Runs the guest from its entry point until it ends.
     public func run() -> MachineOutcome {
         console.start()
-        defer { bus.reset() }
+        defer {
+            bus.reset()
+            devices.close()
+        }
         interface.start(cpu, entryPoint: kernel.entryPoint)
         do throws(GuestDeath) {
             return try loop()
@@ -89,7 +95,7 @@ public final class Machine {
         while true {
             if let stopRequested { return stopRequested }
             let now = clock.monotonicNanoseconds()
-            if now &- lastPoll >= Machine.pollInterval {
+            if now &- lastPoll >= Machine.pollInterval || eventLoop.waker.isRaised {
                 lastPoll = now
                 eventLoop.poll()
             }
