@@ -40,7 +40,8 @@ final class DiskFile: Sendable {
             let denied = reason == EACCES || reason == EPERM || reason == EROFS
             throw LguestError(
                 .badInput, "cannot open \(purpose) '\(name)': \(HostIO.message(reason))",
-                hint: denied && mode == .readWrite ? "',readonly' or ',overlay' needs no right to write" : nil)
+                hint: denied && mode == .readWrite ? "',readonly' or ',overlay' needs no right to write" : nil
+            )
         }
         var status = stat()
         // SAFETY: `status` lives across the call and has the size that fstat expects.

@@ -62,8 +62,11 @@ final class OverlayImage: DiskImage {
 
     private static func explain(_ failure: DiskFailure, _ overlay: String, _ image: String) -> LguestError {
         switch failure.errno {
-        case 0: LguestError(.badInput, "'\(overlay)' is no overlay", hint: "name a file that does not exist yet")
-        case -1: LguestError(.badInput, "overlay '\(overlay)' was made for an image of another size than '\(image)'")
+        case 0:
+            LguestError(.badInput, "'\(overlay)' is no overlay", hint: "name a file that does not exist yet")
+        case -1:
+            LguestError(
+                .badInput, "overlay '\(overlay)' was made for an image of another size than '\(image)'")
         default: LguestError(.badInput, "overlay '\(overlay)': \(HostIO.message(failure.errno))")
         }
     }
