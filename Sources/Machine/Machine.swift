@@ -29,6 +29,7 @@ public final class Machine {
     let clock: any HostClock
     let console: VirtioConsole
     let bus: VirtioPCIBus
+    let devicePage: DevicePage?
     let devices: MachineDevices
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
@@ -48,8 +49,12 @@ public final class Machine {
         self.clock = clock
         self.eventLoop = eventLoop
         startTime = clock.monotonicNanoseconds()
+        // A kernel that does not name its version gets its devices in both ways: it looks in one only.
+        let hasPCIDevices = request.kernel.linuxVersion?.hasPCIDevices
+        let hasDevicePage = hasPCIDevices != true
         do throws(GuestMemoryError) {
-            memory = try GuestMemory(bytes: memoryBytes)
+            memory = try GuestMemory(
+                bytes: memoryBytes, devicePages: hasDevicePage ? DevicePage.pageCount : 0)
             environment = MachineEnvironment(clock: clock)
             storage = try CPUStorage(memory: memory, environment: environment)
         } catch {
@@ -57,17 +62,30 @@ public final class Machine {
         }
         kernel = try request.load(into: memory)
         engine = Interpreter(memory: memory)
-        let services = LguestServices(
+        var services = LguestServices(
             memory: memory, ports: environment.ports, clock: clock, tscKHz: environment.tscKHz,
             earlyConsole: { [backend] in backend.write($0) },
             hostTablesEnd: kernel.hostTablesEnd(memoryBytes: memoryBytes),
             kernelLooksPAE: kernel.symbols?.lookup(name: "swapper_pg_pmd") != nil)
+        let wires = InterruptWires()
+        devicePage =
+            hasDevicePage ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
+        services.devicePage = devicePage
         interface = LguestInterface(services)
+        wires.end = interface
         bus = VirtioPCIBus(
-            memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio)
+            memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio,
+            windowBase: memory.ramSize)
         console = VirtioConsole(backend: backend)
         self.devices = devices
-        for device in [console] + devices.all { try bus.add(device) }
+        if hasPCIDevices != false {
+            for device in [console] + devices.all { try bus.add(device).onFailure = devices.driverIsBroken }
+        }
+        if let devicePage {
+            for device in devices.all + [console] {
+                try devicePage.add(device).onFailure = devices.driverIsBroken
+            }
+        }
     }
 
     public var cpu: CPU { storage.cpu }
@@ -80,6 +98,7 @@ public final class Machine {
         console.start()
         defer {
             bus.reset()
+            devicePage?.reset()
             devices.close()
         }
         interface.start(cpu, entryPoint: kernel.entryPoint)

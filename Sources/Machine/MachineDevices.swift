@@ -10,6 +10,8 @@ public struct MachineDevices {
     public private(set) var all: [any VirtioDevice] = []
     public private(set) var disks: [Disk] = []
 
+    private var warn: (String) -> Void = { _ in }
+
     /// No devices.
     public init() {}
 
@@ -18,6 +20,7 @@ public struct MachineDevices {
     public init(
         _ configuration: MachineConfiguration, eventLoop: EventLoop, warn: @escaping (String) -> Void
     ) throws(LguestError) {
+        self.warn = warn
         for (index, specification) in configuration.disks.enumerated() {
             let disk = try Disk(specification, eventLoop: eventLoop)
             disk.onWarning = warn
@@ -28,6 +31,11 @@ public struct MachineDevices {
         if let bytes = configuration.balloonBytes {
             all.append(VirtioBalloon(targetPages: UInt32(clamping: bytes >> 12)))
         }
+    }
+
+    /// Said once for each device that stands still because its driver broke the rules.
+    func driverIsBroken(_ device: String, _ error: VirtqueueError) {
+        warn("the guest's driver for \(device) is broken: \(error); the device stands still until it is reset")
     }
 
     /// Finishes what is in flight and closes the files, so that another machine may open them.
