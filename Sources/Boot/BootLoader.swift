@@ -49,7 +49,7 @@ public struct BootRequest: Sendable {
             try memory.fill(at: UInt64(initrdRange.lowerBound), count: initrd.size, from: initrd, offset: 0)
         }
         let parameters = BootParameters(
-            memoryBytes: memory.size, initrd: initrdRange, setupHeader: placed.setupHeader)
+            memoryBytes: memory.ramSize, initrd: initrdRange, setupHeader: placed.setupHeader)
         try memory.store(parameters.page(), at: BootParameters.address)
         try memory.store(line + [0], at: UInt64(BootParameters.commandLineAddress))
 
@@ -60,14 +60,14 @@ public struct BootRequest: Sendable {
     }
 
     private func requireMemory(_ end: UInt64, memory: GuestMemory) throws(LguestError) {
-        guard end > memory.size else { return }
+        guard end > memory.ramSize else { return }
         // A kernel needs more than its own image to get anywhere: 4 MiB are very little for that.
         let (sum, overflow) = end.addingReportingOverflow(4 << 20)
         let needed = (overflow ? nil : sum.roundedUp(to: 1 << 20)) ?? .max
         let fits = needed <= MemorySize.maximum
         throw LguestError(
             .badInput,
-            "\(kernel.file.name): \(memory.size.asByteCount) is too little memory: the kernel reaches up to "
+            "\(kernel.file.name): \(memory.ramSize.asByteCount) is too little memory: the kernel reaches up to "
                 + (fits ? end.asByteCount : end.asHex),
             hint: fits
                 ? "it needs at least \(needed >> 20)m\(needed < 64 << 20 ? ", 64m is comfortable" : "")"
@@ -89,7 +89,7 @@ public struct BootRequest: Sendable {
     private func placeInitrd(_ placed: Placement, memory: GuestMemory) throws(LguestError) -> Range<UInt32>? {
         guard let initrd else { return nil }
         return try InitrdPlacement.range(
-            size: initrd.size, kernelEnd: placed.end, memory: memory.size,
+            size: initrd.size, kernelEnd: placed.end, memory: memory.ramSize,
             addressLimit: placed.initrdAddressLimit, name: initrd.name)
     }
 }

@@ -15,6 +15,9 @@ public struct LinuxVersion: Equatable, Sendable, CustomStringConvertible {
     /// Whether lguest was gone from the kernel's sources by then (4.14).
     public var isAfterLguest: Bool { (major, minor) > (4, 13) }
 
+    /// Whether its lguest devices are virtio devices on a PCI bus (from 4.0), not on a page above RAM.
+    public var hasPCIDevices: Bool { major >= 4 }
+
     public var description: String { release }
 
     /// Reads `x.y` or `x.y.z` with anything behind it; nil when there is no such number.

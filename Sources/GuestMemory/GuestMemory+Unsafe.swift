@@ -20,8 +20,11 @@ public protocol CodeWriteObserver: AnyObject {
 ///
 /// Not thread-safe: it belongs to the thread that runs the virtual CPU.
 public final class GuestMemory {
-    /// Bytes of RAM; a multiple of 4096.
+    /// Bytes of memory; a multiple of 4096.
     public let size: UInt64
+    /// Bytes of it that the guest is told are RAM. What is above is memory, too: pages that the
+    /// guest shares with its devices.
+    public let ramSize: UInt64
     /// Host address of GPA 0. Only `+Unsafe` files may use it.
     public let base: UnsafeMutableRawPointer
     /// One byte for each page frame: not zero when the page holds decoded or translated code,
@@ -33,8 +36,10 @@ public final class GuestMemory {
     /// Number of 4096-byte page frames.
     public var pageCount: Int { Int(size >> 12) }
 
-    /// Reserves `bytes` of zero-filled RAM; the host provides pages as they are touched.
-    public init(bytes: UInt64) throws(GuestMemoryError) {
+    /// Reserves `ramBytes` of zero-filled RAM and `devicePages` pages above it; the host provides pages as they
+    /// are touched.
+    public init(bytes ramBytes: UInt64, devicePages: Int = 0) throws(GuestMemoryError) {
+        let bytes = ramBytes + UInt64(max(0, devicePages)) << 12
         guard bytes > 0, bytes & 0xFFF == 0, bytes <= 1 << 32 else {
             throw .badSize(bytes: bytes)
         }
@@ -53,6 +58,7 @@ public final class GuestMemory {
         }
         base = block
         size = bytes
+        ramSize = ramBytes
         let frames = Int(bytes >> 12)
         codePages = .allocate(capacity: frames)
         codePages.initialize(repeating: 0, count: frames)

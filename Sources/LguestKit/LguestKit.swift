@@ -19,9 +19,10 @@ public func runOnTerminal(_ configuration: MachineConfiguration) throws(LguestEr
     let request = try BootRequest(
         kernelPath: configuration.kernelPath, initrdPath: configuration.initrdPath,
         commandLine: configuration.commandLine)
+    let devices = try MachineDevices(configuration, eventLoop: eventLoop) { Report.line("lguest: \($0)") }
     let machine = try Machine(
-        request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop, backend: terminal
-    )
+        request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop, backend: terminal,
+        devices: devices)
     terminal.onUserInterrupt = { [weak machine] in machine?.stop(.userInterrupt) }
     terminal.onWarning = { Report.line("lguest: \($0)") }
     if configuration.verbose {

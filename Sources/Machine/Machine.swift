@@ -29,6 +29,8 @@ public final class Machine {
     let clock: any HostClock
     let console: VirtioConsole
     let bus: VirtioPCIBus
+    let devicePage: DevicePage?
+    let devices: MachineDevices
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
     private var lastPoll: UInt64 = 0
@@ -38,16 +40,21 @@ public final class Machine {
     /// Time since the start in which the guest was not halted.
     var busyNanoseconds: UInt64 { clock.monotonicNanoseconds() &- startTime &- sleptNanoseconds }
 
-    /// Builds the machine and loads the kernel. `backend` is the far end of the guest's console.
+    /// Builds the machine and loads the kernel. `backend` is the far end of the guest's console, which comes
+    /// first on the bus, before `devices`.
     public init(
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
-        backend: any ConsoleBackend
+        backend: any ConsoleBackend, devices: MachineDevices = MachineDevices()
     ) throws(LguestError) {
         self.clock = clock
         self.eventLoop = eventLoop
         startTime = clock.monotonicNanoseconds()
+        // A kernel that does not name its version gets its devices in both ways: it looks in one only.
+        let hasPCIDevices = request.kernel.linuxVersion?.hasPCIDevices
+        let hasDevicePage = hasPCIDevices != true
         do throws(GuestMemoryError) {
-            memory = try GuestMemory(bytes: memoryBytes)
+            memory = try GuestMemory(
+                bytes: memoryBytes, devicePages: hasDevicePage ? DevicePage.pageCount : 0)
             environment = MachineEnvironment(clock: clock)
             storage = try CPUStorage(memory: memory, environment: environment)
         } catch {
@@ -55,16 +62,30 @@ public final class Machine {
         }
         kernel = try request.load(into: memory)
         engine = Interpreter(memory: memory)
-        let services = LguestServices(
+        var services = LguestServices(
             memory: memory, ports: environment.ports, clock: clock, tscKHz: environment.tscKHz,
             earlyConsole: { [backend] in backend.write($0) },
             hostTablesEnd: kernel.hostTablesEnd(memoryBytes: memoryBytes),
             kernelLooksPAE: kernel.symbols?.lookup(name: "swapper_pg_pmd") != nil)
+        let wires = InterruptWires()
+        devicePage =
+            hasDevicePage ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
+        services.devicePage = devicePage
         interface = LguestInterface(services)
+        wires.end = interface
         bus = VirtioPCIBus(
-            memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio)
+            memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio,
+            windowBase: memory.ramSize)
         console = VirtioConsole(backend: backend)
-        try bus.add(console)
+        self.devices = devices
+        if hasPCIDevices != false {
+            for device in [console] + devices.all { try bus.add(device).onFailure = devices.driverIsBroken }
+        }
+        if let devicePage {
+            for device in devices.all + [console] {
+                try devicePage.add(device).onFailure = devices.driverIsBroken
+            }
+        }
     }
 
     public var cpu: CPU { storage.cpu }
@@ -75,7 +96,11 @@ public final class Machine {
     /// Runs the guest from its entry point until it ends.
     public func run() -> MachineOutcome {
         console.start()
-        defer { bus.reset() }
+        defer {
+            bus.reset()
+            devicePage?.reset()
+            devices.close()
+        }
         interface.start(cpu, entryPoint: kernel.entryPoint)
         do throws(GuestDeath) {
             return try loop()
@@ -89,7 +114,7 @@ public final class Machine {
         while true {
             if let stopRequested { return stopRequested }
             let now = clock.monotonicNanoseconds()
-            if now &- lastPoll >= Machine.pollInterval {
+            if now &- lastPoll >= Machine.pollInterval || eventLoop.waker.isRaised {
                 lastPoll = now
                 eventLoop.poll()
             }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devices
 import GuestInterfaces
 
 /// What a machine is made of.
@@ -10,6 +11,12 @@ public struct MachineConfiguration: Sendable {
     public var initrdPath: String?
     /// The kernel's arguments.
     public var commandLine: String
+    /// `vda`, `vdb` and so on.
+    public var disks: [DiskSpecification] = []
+    /// Whether there is a random number generator.
+    public var hasRandom = false
+    /// Memory to ask back from the guest, in bytes; nil for no balloon.
+    public var balloonBytes: UInt64?
     /// Say on stderr what is being done.
     public var verbose: Bool
     /// Print instruction counts and times on stderr at the end.

@@ -18,6 +18,8 @@ struct BootCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("File with the initial RAM disk.", valueName: "FILE"))
     var initrd: String?
 
+    @OptionGroup var devices: DeviceOptions
+
     @Argument(
         help: ArgumentHelp("Memory, 16m to 3g; a plain number means MiB.", valueName: "MEM"))
     var memory: String
@@ -39,6 +41,7 @@ struct BootCommand: ParsableCommand {
         var machine = MachineConfiguration(
             memoryBytes: try MemorySize(parsing: memory).bytes, kernelPath: kernel)
         machine.initrdPath = initrd
+        try devices.apply(to: &machine)
         machine.commandLine = kernelArguments.joined(separator: " ")
         machine.verbose = options.verbose
         machine.showStatistics = options.stats

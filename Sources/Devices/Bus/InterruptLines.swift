@@ -13,3 +13,14 @@ public protocol InterruptLines: AnyObject {
     /// pending may be dropped; an edge-triggered listener may ignore this.
     func lower(irq: Int)
 }
+
+/// A set of wires whose other end is connected later, for parts that need each other.
+public final class InterruptWires: InterruptLines {
+    /// Who listens; not kept alive.
+    public weak var end: (any InterruptLines)?
+
+    public init() {}
+
+    public func raise(irq: Int) { end?.raise(irq: irq) }
+    public func lower(irq: Int) { end?.lower(irq: irq) }
+}

@@ -4,6 +4,7 @@
 // The machine looks here between two slices of guest instructions, and sleeps here while the guest halts.
 
 import Support
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -14,13 +15,28 @@ import Support
 /// Wakes an `EventLoop` from another thread. It may outlive the loop.
 public final class EventWaker: Sendable {
     let descriptor: Int32
+    private let raised = Atomic(false)
 
     init(descriptor: Int32) { self.descriptor = descriptor }
 
     deinit { HostIO.close(descriptor) }
 
-    /// Makes a `wait` return now, or the next one at once. Any thread may call it.
-    public func wake() { HostIO.signal(descriptor) }
+    /// Whether somebody has called `wake` and the loop has not looked yet. Costs no system call, so a busy
+    /// machine can ask between any two slices of guest code.
+    public var isRaised: Bool { raised.load(ordering: .relaxed) }
+
+    /// Makes a `wait` return now, or the next one at once. Any thread may call it; what it did before is
+    /// seen by the handlers that the loop calls.
+    public func wake() {
+        // One signal is enough for all who come before the loop looks.
+        if !raised.exchange(true, ordering: .acquiringAndReleasing) { HostIO.signal(descriptor) }
+    }
+
+    /// The loop has seen it. The counter first: a `wake` from now on signals again.
+    func lower() {
+        HostIO.drain(descriptor)
+        _ = raised.exchange(false, ordering: .acquiringAndReleasing)
+    }
 }
 
 /// Waits for file descriptors and timers, and calls who asked for them. All of it on one thread, except
@@ -46,6 +62,7 @@ public final class EventLoop {
     public let waker: EventWaker
     private let clock: any HostClock
     private var sources: [Int: Registration] = [:]
+    private var wakeHandlers: [Int: () -> Void] = [:]
     private var timers: [Int: (due: UInt64, handler: () -> Void)] = [:]
     private var nextID = 1
     /// The list for the kernel, and whose entry each is (0: the waker's); made anew when `listIsStale`.
@@ -73,6 +90,13 @@ public final class EventLoop {
         return Source(id: id)
     }
 
+    /// Calls `handler` after each `waker.wake()` (or several in one), until it is unregistered.
+    public func registerWake(handler: @escaping () -> Void) -> Source {
+        let id = makeID()
+        wakeHandlers[id] = handler
+        return Source(id: id)
+    }
+
     /// Stops or restarts looking at a source.
     public func setEnabled(_ source: Source, _ isEnabled: Bool) {
         guard let old = sources[source.id], old.isEnabled != isEnabled else { return }
@@ -83,6 +107,7 @@ public final class EventLoop {
     /// Forgets a source. The descriptor stays open.
     public func unregister(_ source: Source) {
         if sources.removeValue(forKey: source.id) != nil { listIsStale = true }
+        wakeHandlers.removeValue(forKey: source.id)
     }
 
     /// Calls `handler` once, `nanoseconds` from now, from inside `poll` or `wait`.
@@ -134,7 +159,8 @@ public final class EventLoop {
         let ready = zip(listIDs, list).filter { $0.1.revents != 0 }
         for (id, entry) in ready {
             if id == 0 {
-                HostIO.drain(waker.descriptor)
+                waker.lower()
+                for key in wakeHandlers.keys.sorted() { wakeHandlers[key]?() }
             } else if HostIO.result(entry).invalid {
                 // Somebody closed it: it would report for ever.
                 unregister(Source(id: id))

@@ -15,6 +15,8 @@ public protocol VirtioDevice: AnyObject {
     var deviceID: UInt16 { get }
     /// The feature bits of this device; `version1` is the transport's to offer.
     var offeredFeatures: VirtioFeatures { get }
+    /// Feature bits that only drivers from before virtio 1.0 may have, beside `offeredFeatures`.
+    var legacyFeatures: VirtioFeatures { get }
     /// For each virtqueue the largest size it may have (entries, a power of two).
     var queueSizes: [UInt16] { get }
     /// The device's configuration as the driver reads it (clause 2.3), little-endian. Its length never
@@ -31,6 +33,11 @@ public protocol VirtioDevice: AnyObject {
     func queueNotified(_ index: Int)
     /// The driver has given the device up: forget the queues and all buffers in flight. May come at any time.
     func reset()
+}
+
+extension VirtioDevice {
+    public var legacyFeatures: VirtioFeatures { [] }
+    public func writeConfiguration(offset: Int, width: Int, value: UInt32) {}
 }
 
 /// What driver and device have agreed upon, good until the device is reset.

@@ -190,14 +190,4 @@ extension LguestInterface {
             throw GuestDeath("CRASH: \(text)", isGuestMessage: true)
         }
     }
-
-    /// NOTIFY of the older generations: until their devices exist, the early console alone uses it.
-    private func notify(_ address: UInt32) throws(GuestDeath) {
-        guard UInt64(address) < memory.size else {
-            throw kill("NOTIFY at \(address.hex): no such device")
-        }
-        let length = min(256, Int(memory.size - UInt64(address)))
-        let bytes = (try? memory.readBytes(UInt64(address), count: length)) ?? []
-        services.earlyConsole(Array(bytes.prefix { $0 != 0 }))
-    }
 }

@@ -23,6 +23,8 @@ public struct LguestServices {
     public var hostTablesEnd: UInt64
     /// Whether the kernel's symbols show that it uses PAE (only asked for kernels up to 3.0).
     public var kernelLooksPAE: Bool
+    /// The devices of guests before 4.0, if there are any.
+    public var devicePage: DevicePage?
 
     public init(
         memory: GuestMemory, ports: PortBus, clock: any HostClock, tscKHz: UInt32,

@@ -58,7 +58,7 @@ extension LguestInterface {
     /// Guests up to 3.0 expect the host to have built their first page tables: all of RAM both at
     /// address 0 and at the kernel's base (docs: lguest ABI 1.5). They lie just below the initrd.
     func buildInitialTables(_ cpu: CPU) throws(GuestDeath) -> UInt32 {
-        let frames = memory.size >> 12
+        let frames = memory.ramSize >> 12
         let perTable: UInt64 = abi.isPAE ? 512 : 1024
         // PAE: one middle page of 512 tables maps at most 1 GiB.
         let mapped = abi.isPAE ? min(frames, 512 * 512) : min(frames, 1 << 20)

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Host memory that a system call fills or empties on behalf of a guest, perhaps on another thread: a list
+// of pieces, as `readv(2)` wants them. This is the one place where a device's buffers become pointers.
+
+import GuestMemory
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Pieces of host memory that stay valid as long as this value exists.
+struct HostBuffers: @unchecked Sendable {
+    // SAFETY (of `@unchecked Sendable`): `owner` keeps the memory mapped. What is in it may be changed by
+    // several threads at a time, as a real machine's memory is by processor and devices: the bytes have no
+    // meaning for us, and no reference or length is ever kept in them.
+    private let owner: AnyObject
+    private var pieces: [iovec]
+    /// Bytes in all pieces together.
+    private(set) var count: Int
+
+    /// Bytes of guest memory, all of which must be inside RAM; a piece that is not is left out.
+    init(memory: GuestMemory, _ segments: [(address: UInt64, length: UInt64)]) {
+        owner = memory
+        pieces = []
+        pieces.reserveCapacity(segments.count)
+        count = 0
+        for segment in segments where memory.contains(segment.address, length: segment.length) {
+            // SAFETY: the range was checked just above.
+            let base = memory.base + Int(segment.address)
+            pieces.append(iovec(iov_base: base, iov_len: Int(segment.length)))
+            count += Int(segment.length)
+        }
+    }
+
+    /// Zeroed memory of our own.
+    init(zeros count: Int) {
+        let block = HostBlock(count: count)
+        owner = block
+        pieces = [iovec(iov_base: block.base, iov_len: block.count)]
+        self.count = block.count
+    }
+
+    /// Memory of our own with these bytes.
+    init(bytes: [UInt8]) {
+        self.init(zeros: bytes.count)
+        // SAFETY: the block was made with exactly this many bytes and nobody else knows it yet.
+        if let base = pieces.first?.iov_base, !bytes.isEmpty { memcpy(base, bytes, bytes.count) }
+    }
+
+    /// `length` bytes from `offset` on, cut off at the end.
+    func slice(_ offset: Int, _ length: Int) -> HostBuffers {
+        if offset == 0, length >= count { return self }
+        var result = self
+        result.pieces = []
+        result.count = 0
+        var skip = max(0, offset)
+        var rest = max(0, length)
+        for piece in pieces where rest > 0 {
+            guard skip < piece.iov_len, let base = piece.iov_base else {
+                skip -= piece.iov_len
+                continue
+            }
+            let part = min(piece.iov_len - skip, rest)
+            // SAFETY: `skip + part` is within the piece.
+            result.pieces.append(iovec(iov_base: base + skip, iov_len: part))
+            result.count += part
+            rest -= part
+            skip = 0
+        }
+        return result
+    }
+
+    /// Puts the first bytes of `bytes` into the pieces, as many as there is room for.
+    func store(_ bytes: ArraySlice<UInt8>) {
+        var rest = bytes
+        for piece in pieces where !rest.isEmpty {
+            let part = rest.prefix(piece.iov_len)
+            // SAFETY: no more than the piece holds.
+            UnsafeMutableRawBufferPointer(start: piece.iov_base, count: piece.iov_len).copyBytes(from: part)
+            rest = rest.dropFirst(part.count)
+        }
+    }
+
+    /// A copy of all bytes.
+    var bytes: [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(count)
+        for piece in pieces {
+            // SAFETY: the piece is valid memory.
+            result += UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len)
+        }
+        return result
+    }
+
+    /// Fills all pieces with zeros.
+    func clear() {
+        for piece in pieces {
+            // SAFETY: the piece is valid memory.
+            if let base = piece.iov_base { memset(base, 0, piece.iov_len) }
+        }
+    }
+
+    /// Hands the pieces to a system call; at most 1024, which is what the kernel takes (IOV_MAX).
+    func withVector<R>(_ body: (UnsafePointer<iovec>, Int32) -> R) -> R? {
+        pieces.withUnsafeBufferPointer { list in
+            list.baseAddress.map { body($0, Int32(min(list.count, 1024))) }
+        }
+    }
+}
+
+/// A block of zeroed memory.
+private final class HostBlock {
+    let base: UnsafeMutableRawPointer
+    let count: Int
+
+    init(count: Int) {
+        self.count = max(0, count)
+        // SAFETY: fresh memory, cleared before use, freed by `deinit` alone.
+        base = .allocate(byteCount: max(1, count), alignment: 16)
+        memset(base, 0, max(1, count))
+    }
+
+    deinit { base.deallocate() }
+}

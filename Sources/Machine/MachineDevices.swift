@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the device list of a configuration to devices with their files open.
+
+import Devices
+import Support
+
+/// The devices of a machine beside its console, in the order in which the guest finds them.
+public struct MachineDevices {
+    public private(set) var all: [any VirtioDevice] = []
+    public private(set) var disks: [Disk] = []
+
+    private var warn: (String) -> Void = { _ in }
+
+    /// No devices.
+    public init() {}
+
+    /// Opens everything that `configuration` names. Throws `.badInput` for files that are not usable, `.host`
+    /// for what the host does not give.
+    public init(
+        _ configuration: MachineConfiguration, eventLoop: EventLoop, warn: @escaping (String) -> Void
+    ) throws(LguestError) {
+        self.warn = warn
+        for (index, specification) in configuration.disks.enumerated() {
+            let disk = try Disk(specification, eventLoop: eventLoop)
+            disk.onWarning = warn
+            disks.append(disk)
+            all.append(VirtioBlock(disk: disk, index: index))
+        }
+        if configuration.hasRandom { all.append(VirtioEntropy(source: SystemRandom())) }
+        if let bytes = configuration.balloonBytes {
+            all.append(VirtioBalloon(targetPages: UInt32(clamping: bytes >> 12)))
+        }
+    }
+
+    /// Said once for each device that stands still because its driver broke the rules.
+    func driverIsBroken(_ device: String, _ error: VirtqueueError) {
+        warn("the guest's driver for \(device) is broken: \(error); the device stands still until it is reset")
+    }
+
+    /// Finishes what is in flight and closes the files, so that another machine may open them.
+    public func close() {
+        for disk in disks { disk.close() }
+    }
+}
