@@ -56,6 +56,8 @@ extension CPU {
             guard cpl == 0 else { throw .generalProtection() }
             eip = next
             return .halt
+        // Not in the manuals before 2017, but in every processor since the 8086.
+        case .salc: self[r8: GPR.eax] = carry ? 0xFF : 0
         case .clc: setCarry(false)
         case .stc: setCarry(true)
         case .cmc: setCarry(!carry)
