@@ -70,5 +70,8 @@ let package = Package(
         .target(
             name: "CPUTestSupport", dependencies: ["CHostOracle", "Engine", "Trace", "X86"],
             path: "Tests/Support/CPUTestSupport", swiftSettings: strict),
+        .executableTarget(
+            name: "cpu-compare", dependencies: ["CPUTestSupport"], path: "Tests/Support/cpu-compare",
+            swiftSettings: strict),
     ]
 )

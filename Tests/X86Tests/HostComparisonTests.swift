@@ -15,7 +15,8 @@ let isLong = getenv("LGUEST_LONG_TESTS") != nil
 
 @Suite("Our processor against the host's", .serialized)
 struct HostComparisonTests {
-    static let count = getenv("LGUEST_CASES").flatMap { Int(String(cString: $0)) } ?? (isLong ? 10_000_000 : 100_000)
+    static let count =
+        getenv("LGUEST_CASES").flatMap { Int(String(cString: $0)) } ?? (isLong ? 10_000_000 : 100_000)
     static let first = getenv("LGUEST_SEED").flatMap { UInt64(String(cString: $0)) } ?? 0
 
     @Test("Integer instructions")
@@ -33,6 +34,7 @@ struct HostComparisonTests {
         }
         #expect(summary.lost.isEmpty, "the oracle died of \(summary.lost.map(\.seed))")
         print("host comparison: \(summary.cases) cases, \(summary.indeterminate) hung on undefined flags")
-        print("by exception: \(summary.perVector.sorted { $0.key < $1.key }.map { "#\($0.key): \($0.value)" })")
+        print(
+            "by exception: \(summary.perVector.sorted { $0.key < $1.key }.map { "#\($0.key): \($0.value)" })")
     }
 }

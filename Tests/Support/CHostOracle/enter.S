@@ -25,6 +25,7 @@ oracle_enter:
     movw 42(%r15), %es
     movw 44(%r15), %fs
     movw 46(%r15), %gs
+    movq oracle_frame(%rip), %rsp
     movzwl 38(%r15), %eax
     pushq %rax                  // SS
     movl 16(%r15), %eax

@@ -37,7 +37,7 @@ HIDDEN int oracle_enter(const struct oracle_entry *entry);
 HIDDEN void oracle_leave(void);
 HIDDEN _Noreturn void oracle_unwind(void);
 HIDDEN void oracle_signal(void);
-HIDDEN uint64_t oracle_host_rsp, oracle_host_fsbase;
+HIDDEN uint64_t oracle_host_rsp, oracle_host_fsbase, oracle_frame;
 HIDDEN struct oracle_entry oracle_out;
 HIDDEN uint8_t oracle_fpu_out[512] __attribute__((aligned(16)));
 
@@ -167,13 +167,16 @@ static int set_up(const struct oracle *oracle, struct places *places) {
     uint8_t *constant = map(ORACLE_READ_ONLY, 4096, PROT_READ | PROT_WRITE, -1, 0);
     uint8_t *way_out = map(ORACLE_EXIT, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, -1, 0);
     if (!places->window || !constant || !way_out) return 0;
+    // IRETQ to a 16-bit stack leaves the upper half of ESP as it was, so the frame has to be at a known place.
+    if (!map(ORACLE_FRAME, 4096, PROT_READ | PROT_WRITE, -1, 0)) return 0;
+    oracle_frame = ORACLE_FRAME + 0x800;
     memcpy(constant, oracle->pristine + ORACLE_WINDOW_SIZE, 4096);
     mprotect(constant, 4096, PROT_READ);
-    // jmp *0(%rip)
-    static const uint8_t jump[6] = {0xFF, 0x25, 0, 0, 0, 0};
+    // jmp *2(%rip), with the address aligned: a case may have alignment checks on.
+    static const uint8_t jump[6] = {0xFF, 0x25, 2, 0, 0, 0};
     memcpy(way_out, jump, sizeof jump);
     uint64_t target = (uint64_t)(uintptr_t)oracle_leave;
-    memcpy(way_out + sizeof jump, &target, 8);
+    memcpy(way_out + 8, &target, 8);
     // Touch the code through its executable address, so that no error code says "not present".
     for (int n = 0; n < ORACLE_CODE_SIZE; n += 4096) (void)*(volatile uint8_t *)(uintptr_t)(ORACLE_CODE + n);
     return 1;
@@ -203,23 +206,20 @@ static void run_case(const struct oracle *oracle, const struct places *places, i
     for (int n = 0; n < c->patch_count; n++) {
         memcpy(places->window + (c->patches[n].address - ORACLE_WINDOW), &c->patches[n].value, 4);
     }
-    // ljmp $0x33, $ORACLE_EXIT behind the bytes of the case; cut off at the end of the code pages.
+    // ljmp $0x33, $ORACLE_EXIT behind the bytes of the case, where all of it has room.
     uint8_t tail[7] = {0xEA, 0, 0, 0, 0, 0x33, 0};
     uint32_t way_out = ORACLE_EXIT;
     memcpy(tail + 1, &way_out, 4);
     uint32_t offset = c->eip + (c->cs & 4 ? ORACLE_CODE : 0) - ORACLE_CODE;
-    uint32_t end = offset + c->code_length;
-    memcpy(places->code + offset, c->code, c->code_length);
-    // A 16-bit code segment needs the operand-size prefix for a 32-bit offset.
-    uint32_t room = ORACLE_CODE_SIZE - end;
-    uint32_t extra = 0;
-    int wide = c->cs == ORACLE_CS32 || (c->cs >> 3 < ORACLE_LDT_ENTRIES && table[c->cs >> 3] >> 54 & 1);
-    if (!wide && room > 0) {
-        places->code[end] = 0x66;
-        extra = 1;
+    uint32_t room = ORACLE_CODE_SIZE - offset;
+    uint32_t used = c->code_length < room ? c->code_length : room;
+    memcpy(places->code + offset, c->code, used);
+    if (room - used >= sizeof tail + 1) {
+        // A 16-bit code segment needs the operand-size prefix for a 32-bit offset.
+        int wide = !(c->cs & 4) || (table[c->cs >> 3 & 15] >> 54 & 1);
+        places->code[offset + used] = 0x66;
+        memcpy(places->code + offset + used + !wide, tail, sizeof tail);
     }
-    uint32_t copied = room - extra < sizeof tail ? room - extra : sizeof tail;
-    if (room > extra) memcpy(places->code + end + extra, tail, copied);
     struct oracle_entry entry;
     memcpy(entry.gpr, c->gpr, sizeof entry.gpr);
     entry.eflags = c->eflags;
@@ -247,7 +247,7 @@ static void run_case(const struct oracle *oracle, const struct places *places, i
     r->fs = oracle_out.fs;
     r->gs = oracle_out.gs;
     r->window_hash = oracle_hash(places->window, ORACLE_WINDOW_SIZE);
-    memset(places->code + offset, 0xCC, ORACLE_CODE_SIZE - offset < 96 ? ORACLE_CODE_SIZE - offset : 96);
+    memset(places->code + offset, 0xCC, room < 96 ? room : 96);
     r->done = 1;
 }
 

@@ -18,13 +18,16 @@ public enum Exclusions {
         .str: "the host's tables; UMIP makes it fault",
         .smsw: "the host's CR0; UMIP makes it fault",
         .int1: "some hypervisors report EIP at the instruction, not behind it",
+        .ud: "UD0 has no ModRM byte on AMD; UD1 and UD2 are compared with Zydis",
+        .prefetch: "0F 0D with a register: a NOP for Intel, #UD for AMD",
         .fxsave: "holds the reserved bytes of the host", .fxrstor: "compared by the floating tests",
     ]
 
-    /// Rows whose F3 or F2 form is another instruction on newer processors: TZCNT, LZCNT.
+    /// Rows whose F3 or F2 form is another instruction on newer processors (TZCNT, LZCNT …), or whose
+    /// condition the prefix changes on AMD (LOOPcc).
     public static func allowsRepeatPrefix(_ entry: TableEntry) -> Bool {
         switch entry.operation {
-        case .bsf, .bsr, .nop, .prefetch, .cmpxchg8b, .ud, .wbinvd, .invd: false
+        case .loop, .loope, .loopne, .bsf, .bsr, .nop, .prefetch, .cmpxchg8b, .ud, .wbinvd, .invd: false
         default: true
         }
     }

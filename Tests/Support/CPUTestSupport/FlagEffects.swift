@@ -13,11 +13,16 @@ public struct FlagEffects: Equatable, Sendable {
     public var defines: UInt32 = 0
     /// Flags with an undefined new value.
     public var undefined: UInt32 = 0
+    /// Whether the operand written is undefined, too.
+    public var resultIsUndefined = false
 
     /// The effects of `i` in the state before it; shift counts and the like are known then.
     public init(_ i: Instruction, _ cpu: CPU) {
         let all = EFLAGS.arithmetic
+        let repeats = !i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
+        let count = i.addressSize == 2 ? UInt32(cpu[r16: GPR.ecx]) : cpu[r32: GPR.ecx]
         switch i.operation {
+        case .cmps where repeats && count == 0, .scas where repeats && count == 0: break
         case .add, .sub, .cmp, .neg, .xadd, .cmpxchg, .cmps, .scas: defines = all
         case .adc, .sbb:
             reads = EFLAGS.cf
@@ -87,7 +92,10 @@ public struct FlagEffects: Equatable, Sendable {
         let count = (i.third.kind == .immediate ? i.immediate : UInt32(cpu[r8: GPR.ecx])) & 31
         guard count != 0 else { return }
         undefined = EFLAGS.af | (count == 1 ? 0 : EFLAGS.of)
-        if count > width { undefined = EFLAGS.arithmetic }
+        if count > width {
+            undefined = EFLAGS.arithmetic
+            resultIsUndefined = true
+        }
         defines = EFLAGS.arithmetic & ~undefined
     }
 

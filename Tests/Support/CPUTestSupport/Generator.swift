@@ -47,10 +47,13 @@ public struct Generator {
                 if entry.operation.changesFlow { break }
             }
             let bytes = instruction()
-            if test.code.count + bytes.count > Int(ORACLE_CODE_BYTES.rawValue) - 16 { break }
+            if test.code.count + bytes.count > Int(ORACLE_CODE_BYTES) - 16 { break }
             test.instructions.append(bytes)
+            // A trap that is to come after the next instruction must find one of the case.
+            if entry.operation.delaysTraps { test.instructions.append([0x90]) }
             if entry.operation.changesFlow { break }
         }
+        test.normalise()
         return test
     }
 
@@ -59,6 +62,7 @@ public struct Generator {
         if localSegments && random.chance(12) { chooseSegments() }
         // Stack and frame pointers, string pointers: mostly inside the window.
         test.gpr[GPR.esp] = stackOffset()
+        test.normalise()
         if random.chance(70) { test.gpr[GPR.ebp] = stackOffset() }
         var flags = random.word() & EFLAGS.arithmetic | 0x202
         if random.chance(25) { flags |= EFLAGS.df }
@@ -74,7 +78,7 @@ public struct Generator {
         case 1: offset = 0x2000 - UInt32(random.within(1...16))
         default: offset = 0x100 + UInt32(random.below(0xE00))
         }
-        test.eip = (test.selectors.cs & 4 != 0 ? 0 : UInt32(ORACLE_CODE.rawValue)) + offset
+        test.eip = (test.selectors.cs & 4 != 0 ? 0 : UInt32(ORACLE_CODE)) + offset
     }
 
     private mutating func chooseSegments() {
@@ -87,14 +91,12 @@ public struct Generator {
     }
 
     private mutating func stackOffset() -> UInt32 {
-        var linear = UInt32(ORACLE_WINDOW.rawValue) + UInt32(random.below(0x1F00)) + 0x80
+        var linear = UInt32(ORACLE_WINDOW) + UInt32(random.below(0x1F00)) + 0x80
         if random.chance(75) { linear &= ~3 }
         if random.chance(6) {
             linear = random.pick([0xE000, 0xF000, 0x10000]) &+ UInt32(random.below(9)) &- 4
         }
-        let offset = linear &- Subject.base(test.selectors.ss)
-        // A 16-bit stack must not look at the upper half.
-        return random.chance(90) ? offset : offset & 0xFFFF | random.word() << 16
+        return linear &- Subject.base(test.selectors.ss)
     }
 
     // One instruction
@@ -116,7 +118,8 @@ public struct Generator {
             bytes.append(modRM)
         } else if encoding.hasModRM {
             let reg = UInt8(random.pick(registersAllowed(encoding.regs)))
-            let form = isFirst || encoding.forms.count == 1 ? random.pick(encoding.forms) : random.chance(60) ? 1 : 0
+            let form =
+                isFirst || encoding.forms.count == 1 ? random.pick(encoding.forms) : random.chance(60) ? 1 : 0
             if form == 1 || entry.operation.ignoresModBits {
                 let mode: UInt8 = form == 1 ? 0xC0 : UInt8(random.below(4)) << 6
                 bytes.append(mode | reg << 3 | UInt8(random.below(8)))
@@ -125,7 +128,9 @@ public struct Generator {
                 bytes += memoryOperand(reg)
             }
         }
-        for spec in [entry.operands.0, entry.operands.1, entry.operands.2] { bytes += immediate(spec, bytes.count) }
+        for spec in [entry.operands.0, entry.operands.1, entry.operands.2] {
+            bytes += immediate(spec, bytes.count)
+        }
         finishOperation(bytes)
         return bytes
     }
@@ -179,7 +184,10 @@ public struct Generator {
                 dataSegment = second
             }
         }
-        if random.chance(entry.isLockable ? 15 : 1) { bytes.append(0xF0) }
+        // LOCK MOV CR0 is MOV CR8 on AMD.
+        if random.chance(entry.isLockable ? 15 : entry.operation.ignoresModBits ? 0 : 1) {
+            bytes.append(0xF0)
+        }
         if random.chance(1) {
             // Too long, or just not.
             bytes += [UInt8](repeating: random.pick([0x2E, 0x3E, 0x26]), count: random.within(8...14))
@@ -189,7 +197,9 @@ public struct Generator {
         for n in stride(from: bytes.count - 1, to: 0, by: -1) where bytes.count < 8 {
             bytes.swapAt(n, random.below(n + 1))
         }
-        if bytes.count < 8, let last = bytes.last(where: { [0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65].contains($0) }) {
+        if bytes.count < 8,
+            let last = bytes.last(where: { [0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65].contains($0) })
+        {
             dataSegment = [0x26: 0, 0x2E: 1, 0x36: 2, 0x3E: 3, 0x64: 4, 0x65: 5][Int(last)] ?? 3
         }
         return bytes
@@ -200,15 +210,16 @@ public struct Generator {
     mutating func pin(_ register: Int, _ value: UInt32) -> Bool {
         guard isFirst, !pinned.contains(register) else { return false }
         test.gpr[register] = value
+        if register == GPR.esp { test.normalise() }
         pinned.insert(register)
         return true
     }
 
     /// Writes a word over the window, if there is still room and it lies inside.
     mutating func patch(_ linear: UInt32, _ value: UInt32) {
-        let window = UInt32(ORACLE_WINDOW.rawValue)
-        guard isFirst, test.patches.count < Int(ORACLE_PATCHES.rawValue), linear >= window,
-            linear <= window + UInt32(ORACLE_WINDOW_SIZE.rawValue) - 4
+        let window = UInt32(ORACLE_WINDOW)
+        guard isFirst, test.patches.count < Int(ORACLE_PATCHES), linear >= window,
+            linear <= window + UInt32(ORACLE_WINDOW_SIZE) - 4
         else { return }
         test.patches.append(TestCase.Patch(address: linear, value: value))
     }
@@ -218,9 +229,18 @@ extension Operation {
     /// Whether the case has to end with it.
     var changesFlow: Bool {
         switch self {
-        case .jcc, .jmp, .jcxz, .loop, .loope, .loopne, .call, .ret, .jmpFar, .callFar, .retFar, .iret, .int, .int3,
+        case .jcc, .jmp, .jcxz, .loop, .loope, .loopne, .call, .ret, .jmpFar, .callFar, .retFar, .iret, .int,
+            .int3,
             .into, .bound, .ud, .popf, .popSegment, .movToSegment, .lss:
             true
+        default: false
+        }
+    }
+
+    /// Whether a trap may come one instruction late: POPF sets TF, a load of SS holds traps off.
+    var delaysTraps: Bool {
+        switch self {
+        case .popf, .popSegment, .movToSegment, .lss: true
         default: false
         }
     }

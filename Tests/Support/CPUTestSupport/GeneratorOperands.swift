@@ -6,7 +6,7 @@ import CHostOracle
 import X86
 
 extension Generator {
-    private static let window = UInt32(ORACLE_WINDOW.rawValue)
+    private static let window = UInt32(ORACLE_WINDOW)
 
     /// A linear address for an operand of about `size` bytes.
     mutating func chooseTarget(_ size: Int) -> UInt32 {
@@ -18,8 +18,8 @@ extension Generator {
         case 62..<76: return window + 0x1000 - UInt32(random.below(size + 1))
         case 76..<86: return window + 0x2000 - UInt32(random.below(size + 1))
         case 86..<93: return window - UInt32(random.below(size + 1))
-        case 93..<96: return UInt32(ORACLE_READ_ONLY.rawValue) + UInt32(random.below(0x1000))
-        case 96..<98: return UInt32(ORACLE_CODE.rawValue) + UInt32(random.below(0x100))
+        case 93..<96: return UInt32(ORACLE_READ_ONLY) + UInt32(random.below(0x1000))
+        case 96..<98: return UInt32(ORACLE_CODE) + UInt32(random.below(0x100))
         default: return random.value()
         }
     }
@@ -114,7 +114,8 @@ extension Generator {
         case .Ib:
             switch entry.operation {
             case .aam, .aad: return [random.chance(60) ? 10 : UInt8(random.value() & 0xFF)]
-            case .enter: return [random.chance(60) ? 0 : random.chance(50) ? UInt8(random.below(4)) : random.byte()]
+            case .enter:
+                return [random.chance(60) ? 0 : random.chance(50) ? UInt8(random.below(4)) : random.byte()]
             // Anything but the gate of the host's system calls.
             case .int: return [random.pick([0, 1, 3, 4, 5, 0x0D, 0x20, 0x7F, 0x81, 0xFF])]
             default: return [UInt8(random.value() & 0xFF)]
@@ -143,7 +144,7 @@ extension Generator {
 
     /// An offset in CS to go to: mostly one where INT3 stands.
     mutating func codeTarget() -> UInt32 {
-        let base = test.selectors.cs & 4 != 0 ? 0 : UInt32(ORACLE_CODE.rawValue)
+        let base = test.selectors.cs & 4 != 0 ? 0 : UInt32(ORACLE_CODE)
         switch random.below(20) {
         case 0: return base + 0x2000
         case 1: return Generator.window &+ random.word() & 0xFFF
@@ -165,7 +166,12 @@ extension Generator {
         if localSegments && random.chance(50) {
             return random.pick([0x07, 0x0F, 0x17, 0x1F, 0x27, 0x2F, 0x37, 0x3F, 0x47, 0x4F, 0x04, 0x06, 0x87])
         }
-        return random.pick([0x2B, 0x2B, 0x28, 0x29, 0x2A, 0x23, 0x20, 0, 1, 2, 3, 0x18, 0x10, 0x08, 0x7B, 0x80, 0xFFFB])
+        // The limit of 0x78 is the number of the host processor at hand.
+        let perProcessor: UInt16 = entry.operation == .lsl ? 0x2B : 0x7B
+        return random.pick([
+            0x2B, 0x2B, 0x28, 0x29, 0x2A, 0x23, 0x20, 0, 1, 2, 3, 0x18, 0x10, 0x08, perProcessor, 0x80,
+            0xFFFB,
+        ])
     }
 }
 

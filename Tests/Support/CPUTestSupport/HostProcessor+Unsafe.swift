@@ -10,14 +10,14 @@ public struct HostUnavailable: Error, CustomStringConvertible {
 
 /// Runs batches of cases natively. Not thread-safe.
 public final class HostProcessor {
-    public static let batch = Int(ORACLE_BATCH.rawValue)
+    public static let batch = Int(ORACLE_BATCH)
     private let oracle: OpaquePointer
     /// Whether segments other than the flat ones can be had.
     public let hasLocalSegments: Bool
 
     public init(pristine: [UInt8]) throws(HostUnavailable) {
         var why: UnsafePointer<CChar>?
-        precondition(pristine.count == Int(ORACLE_WINDOW_SIZE.rawValue) + 4096)
+        precondition(pristine.count == Int(ORACLE_WINDOW_SIZE) + 4096)
         // SAFETY: the function reads as many bytes as were just counted; `why` points to a constant.
         guard let oracle = oracle_start(pristine, &why) else {
             throw HostUnavailable(description: why.map { String(cString: $0) } ?? "unknown")
@@ -48,7 +48,7 @@ public final class HostProcessor {
     /// The window as the last case left it.
     public var window: [UInt8] {
         // SAFETY: the array has this size and lives as long as `oracle`.
-        Array(UnsafeBufferPointer(start: oracle_window(oracle), count: Int(ORACLE_WINDOW_SIZE.rawValue)))
+        Array(UnsafeBufferPointer(start: oracle_window(oracle), count: Int(ORACLE_WINDOW_SIZE)))
     }
 
     public static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
@@ -59,8 +59,8 @@ public final class HostProcessor {
 
     private static func fill(_ slot: inout oracle_case, _ test: TestCase) {
         let code = test.code
-        precondition(code.count <= Int(ORACLE_CODE_BYTES.rawValue))
-        precondition(test.patches.count <= Int(ORACLE_PATCHES.rawValue))
+        precondition(code.count <= Int(ORACLE_CODE_BYTES))
+        precondition(test.patches.count <= Int(ORACLE_PATCHES))
         // SAFETY: copies into fixed arrays of the structure, within the sizes just checked.
         withUnsafeMutableBytes(of: &slot.gpr) { bytes in
             test.gpr.withUnsafeBytes { bytes.copyMemory(from: $0) }

@@ -13,11 +13,15 @@ extension Campaign {
         func attempt(_ change: (inout TestCase) -> Void) throws {
             var candidate = best.test
             change(&candidate)
-            if let smaller = try differs(candidate, best.way), smaller.differences == best.differences { best = smaller }
+            candidate.normalise()
+            if let smaller = try differs(candidate, best.way), smaller.differences == best.differences {
+                best = smaller
+            }
         }
         while best.test.instructions.count > 1 {
             let count = best.test.instructions.count
-            for n in (0..<count).reversed() where n < best.test.instructions.count && best.test.instructions.count > 1 {
+            for n in (0..<count).reversed()
+            where n < best.test.instructions.count && best.test.instructions.count > 1 {
                 try attempt { $0.instructions.remove(at: n) }
             }
             if best.test.instructions.count == count { break }
@@ -30,26 +34,14 @@ extension Campaign {
 
     public func describe(_ d: Disagreement) throws -> String {
         let test = d.test
-        var lines = ["seed \(test.seed), \(d.way.rawValue), about \(test.operation.rawValue): \(d.differences.joined(separator: ", "))"]
-        var address = test.eip
-        let disassembler = Disassembler()
-        for bytes in test.instructions {
-            let text = disassembler.instruction(bytes, at: address, codeSize: test.is32 ? .bits32 : .bits16).text
-            lines.append("  \(hex(address)): \(bytes.asHexBytes)  \(text)")
-            address &+= UInt32(bytes.count)
-        }
-        var before = Outcome()
-        before.gpr = test.gpr
-        before.eflags = test.eflags
-        before.eip = test.eip
-        before.selectors = test.selectors
-        before.windowHash = d.host.windowHash
-        lines.append("  before: " + state(before))
-        for patch in test.patches { lines.append("          [\(hex(patch.address))] = \(hex(patch.value))") }
+        var lines = ["\(d.way.rawValue) differs in \(d.differences.joined(separator: ", "))"]
+        lines += describe(test)
         lines.append("  host:   " + state(d.host))
         lines.append("  ours:   " + state(d.ours))
         let flags = (d.host.eflags ^ d.ours.eflags) & Comparison.compared
-        if flags != 0 { lines.append("  flags that differ: \(names(flags)) (undefined: \(names(d.undefined)))") }
+        if flags != 0 {
+            lines.append("  flags that differ: \(names(flags)) (undefined: \(names(d.undefined)))")
+        }
         if d.differences.contains("memory") { lines += try memoryDifferences(d) }
         if let a = d.host.fpu, let b = d.ours.fpu {
             for n in stride(from: 0, to: 416, by: 16) where a[n..<n + 16] != b[n..<n + 16] {
@@ -60,13 +52,34 @@ extension Campaign {
         return lines.joined(separator: "\n")
     }
 
+    /// The case as assembly, and the state before it.
+    public func describe(_ test: TestCase) -> [String] {
+        var lines = ["seed \(test.seed), about \(test.operation.rawValue)"]
+        var address = test.eip
+        let disassembler = Disassembler()
+        for bytes in test.instructions {
+            let text = disassembler.instruction(bytes, at: address, codeSize: test.is32 ? .bits32 : .bits16)
+                .text
+            lines.append("  \(hex(address)): \(bytes.asHexBytes)  \(text)")
+            address &+= UInt32(bytes.count)
+        }
+        var before = Outcome()
+        before.gpr = test.gpr
+        before.eflags = test.eflags
+        before.eip = test.eip
+        before.selectors = test.selectors
+        lines.append("  before: " + state(before))
+        for patch in test.patches { lines.append("          [\(hex(patch.address))] = \(hex(patch.value))") }
+        return lines
+    }
+
     private func memoryDifferences(_ d: Disagreement) throws -> [String] {
         _ = host.run([d.test])
         let theirs = host.window
         _ = try subject.run(d.test, d.way)
         let mine = try subject.window()
         return theirs.indices.filter { theirs[$0] != mine[$0] }.prefix(16).map {
-            let place = UInt32(ORACLE_WINDOW.rawValue) + UInt32($0)
+            let place = UInt32(ORACLE_WINDOW) + UInt32($0)
             return "  [\(hex(place))]: host \(hex(UInt32(theirs[$0]))), ours \(hex(UInt32(mine[$0])))"
         }
     }

@@ -39,21 +39,22 @@ public final class Subject {
         storage = try CPUStorage(memory: memory, environment: environment)
         interpreter = Interpreter(memory: memory)
         try buildTables()
-        try memory.writeBytes([UInt8](repeating: 0xCC, count: 0x2000), at: UInt64(ORACLE_CODE.rawValue))
-        try memory.writeBytes(pristine[0x2000...], at: UInt64(ORACLE_READ_ONLY.rawValue))
+        try memory.writeBytes([UInt8](repeating: 0xCC, count: 0x2000), at: UInt64(ORACLE_CODE))
+        try memory.writeBytes(pristine[0x2000...], at: UInt64(ORACLE_READ_ONLY))
         let cpu = storage.cpu
         cpu.system.cr3 = UInt32(Subject.pointers)
         try cpu.setCR4(ControlBits.pae | ControlBits.osfxsr | ControlBits.osxmmexcpt)
         cpu.system.efer = ControlBits.eferNXE
         try cpu.setCR0(
-            ControlBits.pe | ControlBits.pg | ControlBits.wp | ControlBits.am | ControlBits.ne | ControlBits.mp)
+            ControlBits.pe | ControlBits.pg | ControlBits.wp | ControlBits.am | ControlBits.ne
+                | ControlBits.mp)
         cpu.system.gdtBase = Subject.systemBase + UInt32(Subject.gdt)
         cpu.system.gdtLimit = 0x7F
         cpu.setSegment(
             SegmentIndex.ldtr,
             SegmentRegister(
                 selector: 0x50, attributes: 0x82, base: Subject.systemBase + UInt32(Subject.ldt),
-                limit: UInt32(ORACLE_LDT_ENTRIES.rawValue) * 8 - 1))
+                limit: UInt32(ORACLE_LDT_ENTRIES) * 8 - 1))
     }
 
     private func buildTables() throws {
@@ -69,9 +70,9 @@ public final class Subject {
                 try memory.write(page << 12 | 0x65 | rights, at: Subject.lowTable + page * 8)
             }
         }
-        try map(Int32(ORACLE_READ_ONLY.rawValue), 1, noExecute)
-        try map(Int32(ORACLE_WINDOW.rawValue), 2, noExecute | 2)
-        try map(Int32(ORACLE_CODE.rawValue), 2, 0)
+        try map(Int32(ORACLE_READ_ONLY), 1, noExecute)
+        try map(Int32(ORACLE_WINDOW), 2, noExecute | 2)
+        try map(Int32(ORACLE_CODE), 2, 0)
         for page in [Subject.gdt >> 12, Subject.ldt >> 12] {
             let place = (UInt64(Subject.systemBase) >> 12 + page) & 0x1FF
             try memory.write(page << 12 | 0x63 | noExecute, at: Subject.systemTable + place * 8)
@@ -79,7 +80,7 @@ public final class Subject {
         for (selector, bits) in Subject.global {
             try memory.write(bits, at: Subject.gdt + UInt64(selector & 0xFFF8))
         }
-        for n in 0..<Int32(ORACLE_LDT_ENTRIES.rawValue) {
+        for n in 0..<Int32(ORACLE_LDT_ENTRIES) {
             try memory.write(oracle_ldt(n), at: Subject.ldt + UInt64(n) * 8)
         }
     }
@@ -101,43 +102,59 @@ public final class Subject {
 
     // Running
 
-    /// The case's outcome, with the flags in it that are undefined; nil when undefined flags decided what happened.
-    public func run(_ test: TestCase, _ way: Way) throws -> (outcome: Outcome, undefined: UInt32)? {
+    /// What running a case gave.
+    public struct Result {
+        public var outcome: Outcome
+        /// Arithmetic flags in it that are undefined.
+        public var undefined: UInt32 = 0
+        /// The last instruction's, where it is known.
+        public var lastOperation: Operation = .invalid
+    }
+
+    /// Runs a case; nil when undefined flags or results decided what happened.
+    public func run(_ test: TestCase, _ way: Way) throws -> Result? {
         let cpu = storage.cpu
         try prepare(test, cpu)
         let code = test.code
+        defer { restoreCode(test) }
         let end = test.eip &+ UInt32(code.count)
-        var undefined: UInt32 = 0
+        var result = Result(outcome: Outcome())
         var exit: Exit?
         switch way {
         case .stepping:
             var steps = 0
-            while exit == nil, cpu.eip != end || steps == 0, steps < 64 {
-                exit = step(cpu, &undefined)
-                if undefined == UInt32.max { return nil }
+            while exit == nil, cpu.eip != end || steps == 0 || !test.hasEnd, steps < 64 {
+                exit = step(cpu, &result)
+                if result.undefined == UInt32.max { return nil }
                 steps += 1
             }
         case .blocks:
             for _ in 0..<64 where exit == nil {
                 let got = interpreter.run(cpu, budget: 1)
                 if got != .budget { exit = got }
-                if cpu.eip == end && cpu.attention == 0 { break }
+                if cpu.eip == end && test.hasEnd && cpu.attention == 0 { break }
             }
         }
-        let outcome = collect(cpu, exit, end, test)
-        try memory.writeBytes([UInt8](repeating: 0xCC, count: code.count), at: UInt64(test.codeAddress))
-        return (outcome, undefined)
+        result.outcome = collect(cpu, exit, end, test)
+        return result
     }
 
     /// The window as the last case left it.
     public func window() throws -> [UInt8] {
-        try memory.readBytes(UInt64(ORACLE_WINDOW.rawValue), count: Int(ORACLE_WINDOW_SIZE.rawValue))
+        try memory.readBytes(UInt64(ORACLE_WINDOW), count: Int(ORACLE_WINDOW_SIZE))
+    }
+
+    private func restoreCode(_ test: TestCase) {
+        let room = Int(ORACLE_CODE + ORACLE_CODE_SIZE) - Int(test.codeAddress)
+        let filler = [UInt8](repeating: 0xCC, count: min(room, test.code.count + 8))
+        try? memory.writeBytes(filler, at: UInt64(test.codeAddress))
     }
 
     private func prepare(_ test: TestCase, _ cpu: CPU) throws {
-        try memory.writeBytes(pristine[..<0x2000], at: UInt64(ORACLE_WINDOW.rawValue))
+        try memory.writeBytes(pristine[..<0x2000], at: UInt64(ORACLE_WINDOW))
         for patch in test.patches { try memory.write(patch.value, at: UInt64(patch.address)) }
-        try memory.writeBytes(test.code, at: UInt64(test.codeAddress))
+        let room = Int(ORACLE_CODE + ORACLE_CODE_SIZE) - Int(test.codeAddress)
+        try memory.writeBytes((test.code + test.wayOut).prefix(room), at: UInt64(test.codeAddress))
         for n in 0..<8 { cpu[r32: n] = test.gpr[n] }
         cpu.attention = 0
         cpu.system.interruptShadow = false
@@ -157,19 +174,22 @@ public final class Subject {
     }
 
     /// One instruction the plain way.
-    private func step(_ cpu: CPU, _ undefined: inout UInt32) -> Exit? {
-        let traced = cpu.eflags & EFLAGS.tf != 0
+    private func step(_ cpu: CPU, _ result: inout Result) -> Exit? {
+        let tf = cpu.eflags & EFLAGS.tf != 0
+        cpu.system.interruptShadow = false
+        var traced: Bool { tf && !cpu.system.interruptShadow }
         do throws(Fault) {
             let i = try cpu.fetch()
             let effects = FlagEffects(i, cpu)
-            if effects.reads & undefined != 0 {
-                undefined = UInt32.max
+            result.lastOperation = i.operation
+            if effects.reads & result.undefined != 0 || effects.resultIsUndefined {
+                result.undefined = UInt32.max
                 return nil
             }
             let before = cpu.eip
             let outcome = try cpu.execute(i)
-            if outcome == .repeat && cpu.eip == before { return nil }
-            undefined = undefined & ~effects.defines | effects.undefined
+            if outcome == .repeat && cpu.eip == before { return traced ? .debugTrap : nil }
+            result.undefined = result.undefined & ~effects.defines | effects.undefined
             switch outcome {
             case .advance, .repeat: return traced ? .debugTrap : nil
             case .softwareInterrupt(let vector, let length):
@@ -192,11 +212,16 @@ public final class Subject {
         switch exit {
         case nil, .budget: break
         case .exception(let fault):
+            // The far jump behind the bytes was taken.
+            if fault.address == UInt32(ORACLE_EXIT) && o.eip == fault.address {
+                o.eip = end
+                o.selectors.cs = test.selectors.cs
+                break
+            }
             o.trap = fault.vector
             if fault.hasErrorCode { o.errorCode = fault.errorCode }
             if fault.vector == Vector.pageFault { o.address = fault.address }
         case .softwareInterrupt(let vector, let length):
-            if vector == Vector.breakpoint && cpu.eip == end { break }
             // The host's kernel lets user programs use these gates only.
             if vector == Vector.breakpoint || vector == Vector.overflow {
                 o.trap = vector
@@ -210,7 +235,7 @@ public final class Subject {
         }
         o.windowHash =
             (try? memory.withBytes(
-                UInt64(ORACLE_WINDOW.rawValue), count: Int(ORACLE_WINDOW_SIZE.rawValue), forWriting: false
+                UInt64(ORACLE_WINDOW), count: Int(ORACLE_WINDOW_SIZE), forWriting: false
             ) { HostProcessor.hash(UnsafeRawBufferPointer($0)) }) ?? 0
         if test.fpu != nil { o.fpu = cpu.saveFPU() }
         return o
@@ -232,7 +257,9 @@ final class NoEnvironment: CPUEnvironment {
 extension CPU {
     /// The FXSAVE image of the x87, MMX and SSE registers.
     public func saveFPU() -> [UInt8] {
-        (0..<64).flatMap { n in (0..<8).map { UInt8(truncatingIfNeeded: system.fpu.area[n] >> UInt64(8 * $0)) } }
+        (0..<64).flatMap { n in
+            (0..<8).map { UInt8(truncatingIfNeeded: system.fpu.area[n] >> UInt64(8 * $0)) }
+        }
     }
 
     public func loadFPU(_ bytes: [UInt8]) {

@@ -7,12 +7,12 @@ import X86
 
 /// Selectors of a case, in the order of `SegmentIndex`: ES, CS, SS, DS, FS, GS.
 public struct Selectors: Equatable, Sendable {
-    public var es = UInt16(ORACLE_DS.rawValue)
-    public var cs = UInt16(ORACLE_CS32.rawValue)
-    public var ss = UInt16(ORACLE_DS.rawValue)
-    public var ds = UInt16(ORACLE_DS.rawValue)
-    public var fs = UInt16(ORACLE_DS.rawValue)
-    public var gs = UInt16(ORACLE_DS.rawValue)
+    public var es = UInt16(ORACLE_DS)
+    public var cs = UInt16(ORACLE_CS32)
+    public var ss = UInt16(ORACLE_DS)
+    public var ds = UInt16(ORACLE_DS)
+    public var fs = UInt16(ORACLE_DS)
+    public var gs = UInt16(ORACLE_DS)
     public init() {}
 
     public var list: [UInt16] { [es, cs, ss, ds, fs, gs] }
@@ -55,8 +55,25 @@ public struct TestCase: Sendable {
     public var code: [UInt8] { Array(instructions.joined()) }
     /// Whether CS has 32-bit defaults.
     public var is32: Bool { selectors.cs != UInt16(3 << 3 | 7) }
+    /// Whether the end of the bytes ends the case: not where the way out finds no room behind them.
+    public var hasEnd: Bool { Int(codeAddress) + code.count + 8 <= Int(ORACLE_CODE + ORACLE_CODE_SIZE) }
+
+    /// The far jump that stands behind the bytes, for those that read their own code.
+    public var wayOut: [UInt8] {
+        guard hasEnd else { return [] }
+        return (is32 ? [] : [0x66]) + [0xEA] + UInt32(ORACLE_EXIT).bytes(4) + [0x33, 0]
+    }
+
+    /// Whether SS has 16-bit addresses.
+    public var hasSmallStack: Bool { !Subject.descriptor(selectors.ss).register(selector: 0).isBig }
+
+    /// A 16-bit stack cannot choose the upper half of ESP.
+    public mutating func normalise() {
+        if hasSmallStack { gpr[GPR.esp] = gpr[GPR.esp] & 0xFFFF | UInt32(ORACLE_FRAME) }
+    }
+
     /// Linear address of the first byte.
-    public var codeAddress: UInt32 { eip &+ (selectors.cs & 4 != 0 ? UInt32(ORACLE_CODE.rawValue) : 0) }
+    public var codeAddress: UInt32 { eip &+ (selectors.cs & 4 != 0 ? UInt32(ORACLE_CODE) : 0) }
 }
 
 /// The state after a case.

@@ -11,8 +11,8 @@
 
 #include <stdint.h>
 
-// The linear addresses that every case sees. Nothing else below 4 GiB is mapped, except for one page
-// at ORACLE_EXIT through which the processor returns.
+// The linear addresses that every case sees. Nothing else below 4 GiB is mapped, except for two
+// pages through which the processor comes and goes.
 enum {
     ORACLE_READ_ONLY = 0xD000,   // one page that can be read only
     ORACLE_WINDOW = 0xE000,      // two pages to read and write; the first 64 KiB end with it
@@ -20,6 +20,7 @@ enum {
     ORACLE_CODE = 0x20000,       // two pages to read and execute, filled with INT3
     ORACLE_CODE_SIZE = 0x2000,
     ORACLE_EXIT = 0x7FF00000,
+    ORACLE_FRAME = 0x7FF10000,   // a 16-bit stack begins with this upper half of ESP
     ORACLE_CODE_BYTES = 64,
     ORACLE_PATCHES = 6,
     ORACLE_LDT_ENTRIES = 16,
