@@ -50,7 +50,8 @@ let package = Package(
             name: "TestSupport", dependencies: ["LguestKit", "Boot", "Support"], path: "Tests/TestSupport",
             swiftSettings: strict),
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"], swiftSettings: strict),
-        .testTarget(name: "X86Tests", dependencies: ["X86", "GuestMemory"], swiftSettings: strict),
+        .testTarget(
+            name: "X86Tests", dependencies: ["X86", "GuestMemory", "CPUTestSupport"], swiftSettings: strict),
         .testTarget(
             name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory"], swiftSettings: strict),
         .testTarget(name: "TraceTests", dependencies: ["Trace", "Support"], swiftSettings: strict),
@@ -64,6 +65,13 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: ["lguest", "LguestKit", "Boot", "Support", "TestSupport"],
+            swiftSettings: strict),
+        .target(name: "CHostOracle", path: "Tests/Support/CHostOracle"),
+        .target(
+            name: "CPUTestSupport", dependencies: ["CHostOracle", "Engine", "Trace", "X86"],
+            path: "Tests/Support/CPUTestSupport", swiftSettings: strict),
+        .executableTarget(
+            name: "cpu-compare", dependencies: ["CPUTestSupport"], path: "Tests/Support/cpu-compare",
             swiftSettings: strict),
     ]
 )

@@ -423,6 +423,7 @@ public final class Interpreter: Engine {
             } catch {
                 cpu.eip = blockEIP &+ UInt32(op.pointee.offset)
                 cpu.instructions &+= UInt64(op.pointee.number &- 1)
+                if error == .beyondAddressSpace, case .exit(let exit) = single(cpu) { return exit }
                 return .exception(error)
             }
         }

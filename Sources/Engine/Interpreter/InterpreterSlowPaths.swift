@@ -72,16 +72,29 @@ extension Interpreter {
     func attend(_ cpu: CPU) -> Exit? {
         let reasons = cpu.attention
         cpu.attention = reasons & Attention.singleStep
-        if reasons & Attention.singleStep != 0 {
-            guard cpu.eflags & EFLAGS.tf != 0 else {
-                cpu.attention = 0
-                return nil
+        if reasons & Attention.singleStep != 0 { return traced(cpu) }
+        // Behind STI and a load of SS, one more instruction runs before anything may come between.
+        if cpu.system.interruptShadow {
+            cpu.system.interruptShadow = false
+            if case .exit(let exit) = single(cpu) {
+                cpu.attention |= reasons
+                return exit
             }
-            // The trap comes after an instruction that began with TF set.
-            if case .exit(let exit) = single(cpu) { return exit }
-            cpu.system.dr[6] |= 1 << 14
-            return .debugTrap
         }
         return .budget
+    }
+
+    /// One instruction with EFLAGS.TF set. The trap comes after an instruction that began with TF set, unless
+    /// that instruction loaded SS.
+    private func traced(_ cpu: CPU) -> Exit? {
+        guard cpu.eflags & EFLAGS.tf != 0 else {
+            cpu.attention &= ~Attention.singleStep
+            return nil
+        }
+        cpu.system.interruptShadow = false
+        if case .exit(let exit) = single(cpu) { return exit }
+        if cpu.system.interruptShadow { return nil }
+        cpu.system.dr[6] |= 1 << 14
+        return .debugTrap
     }
 }

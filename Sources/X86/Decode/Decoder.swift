@@ -90,7 +90,7 @@ public struct Decoder {
     }
 
     /// Reservations that the table cannot express.
-    private func check(_ entry: TableEntry, _ i: inout Instruction) throws(DecodeFailure) {
+    private func check(_ entry: DecodedRow, _ i: inout Instruction) throws(DecodeFailure) {
         if i.prefixes.contains(.lock) {
             // LOCK goes with a read-modify-write of memory only (Intel SDM volume 2, LOCK).
             let memory = i.destination.isMemory || i.operation == .cmpxchg8b && i.source.isMemory

@@ -226,6 +226,7 @@ enum InstructionRows {
         D3/7 sar Ev,CL
         D4 aam Ib
         D5 aad Ib
+        D6 salc
         D7 xlat
         E0 loopne Jb
         E1 loope Jb

@@ -5,7 +5,7 @@
 // form, reg field) select an entry.
 
 /// How an operand is encoded; the names of the cases are the words in the rows.
-public enum OperandSpec: String, CaseIterable, Sendable {
+public enum OperandSpec: String, CaseIterable, Sendable, BitwiseCopyable {
     case none = ""
     // ModRM.rm: register or memory. b 8, w 16, d 32 bits; v the operand size; y 32 (64 with REX.W)
     case Eb, Ew, Ed, Ev
@@ -33,12 +33,38 @@ public enum OperandSpec: String, CaseIterable, Sendable {
     case Vo, Wd, Wq, Wo, Uo, Wb, Ww
 }
 
+/// What the decoder needs of a row; nothing in it is counted.
+struct DecodedRow: Sendable, BitwiseCopyable {
+    var operation: Operation
+    var operands: (OperandSpec, OperandSpec, OperandSpec)
+    var isLockable: Bool
+}
+
+/// One row of the table.
 public struct TableEntry: Sendable {
     public var operation: Operation
     public var operands: (OperandSpec, OperandSpec, OperandSpec)
     public var isLockable: Bool
-    /// The source line, for tests and listings.
-    public var row: String
+    /// How it is encoded, for tests and listings.
+    public var encoding: Encoding
+
+    /// The left-hand side of a row.
+    public struct Encoding: Sendable {
+        /// Opcode map and first opcode: map × 256 + opcode; `count` opcodes follow each other.
+        public var opcode = 0
+        public var count = 1
+        /// Which mandatory prefixes select the row: 0 none, 1 66, 2 F3, 3 F2; all four when it takes none.
+        public var prefixes = [0, 1, 2, 3]
+        /// 0: memory form, 1: register form.
+        public var forms = [0, 1]
+        /// Values of ModRM.reg.
+        public var regs = Array(0..<8)
+        /// The whole ModRM byte, where that is part of the opcode.
+        public var modRM: UInt8?
+        public var hasModRM = false
+        /// The source line.
+        public var row = ""
+    }
 }
 
 public final class InstructionTable: Sendable {
@@ -46,6 +72,7 @@ public final class InstructionTable: Sendable {
 
     /// All rows, in order; entry 0 is the invalid instruction.
     public let entries: [TableEntry]
+    private let rows: [DecodedRow]
     /// Opcodes (map × 256 + opcode) followed by a ModRM byte.
     let hasModRM: [Bool]
     /// Index into `entries` by ((map × 256 + opcode) × 4 + prefix) × 16 + form × 8 + reg.
@@ -56,7 +83,9 @@ public final class InstructionTable: Sendable {
 
     init() {
         var entries = [
-            TableEntry(operation: .invalid, operands: (.none, .none, .none), isLockable: false, row: "")
+            TableEntry(
+                operation: .invalid, operands: (.none, .none, .none), isLockable: false,
+                encoding: TableEntry.Encoding())
         ]
         var hasModRM = [Bool](repeating: false, count: 1024)
         var index = [UInt16](repeating: 0, count: 1024 * 64)
@@ -64,17 +93,17 @@ public final class InstructionTable: Sendable {
         var hasExact = [Bool](repeating: false, count: 1024)
 
         for line in InstructionRows.all.split(separator: "\n") {
-            guard let row = Row(line) else { continue }
+            guard let parsed = Row(line) else { continue }
             let entry = UInt16(entries.count)
-            entries.append(row.entry)
-            for opcode in row.opcodes {
+            entries.append(parsed.entry)
+            let row = parsed.entry.encoding
+            for opcode in row.opcode..<row.opcode + row.count {
+                if row.hasModRM { hasModRM[opcode] = true }
                 if let modRM = row.modRM {
-                    exact[opcode * 64 + modRM & 63] = entry
-                    hasModRM[opcode] = true
+                    exact[opcode * 64 + Int(modRM & 63)] = entry
                     hasExact[opcode] = true
                     continue
                 }
-                if row.needsModRM { hasModRM[opcode] = true }
                 for prefix in row.prefixes {
                     for form in row.forms {
                         for reg in row.regs { index[(opcode * 4 + prefix) * 16 + form * 8 + reg] = entry }
@@ -83,6 +112,9 @@ public final class InstructionTable: Sendable {
             }
         }
         self.entries = entries
+        rows = entries.map {
+            DecodedRow(operation: $0.operation, operands: $0.operands, isLockable: $0.isLockable)
+        }
         self.hasModRM = hasModRM
         self.index = index
         self.exact = exact
@@ -90,62 +122,58 @@ public final class InstructionTable: Sendable {
     }
 
     @inline(__always)
-    func lookup(opcode: Int, prefix: Int, modRM: UInt8) -> TableEntry {
+    func lookup(opcode: Int, prefix: Int, modRM: UInt8) -> DecodedRow {
         if modRM >= 0xC0 && hasExact[opcode], let found = exact[opcode * 64 + Int(modRM & 63)] {
-            return entries[Int(found)]
+            return rows[Int(found)]
         }
         let form = modRM >= 0xC0 ? 8 : 0
-        return entries[Int(index[(opcode * 4 + prefix) * 16 + form + Int(modRM >> 3 & 7)])]
+        return rows[Int(index[(opcode * 4 + prefix) * 16 + form + Int(modRM >> 3 & 7)])]
     }
 }
 
 /// One line of the table: `[66|F3|F2|NP] [0F]xx[/r][m|r] | [0F]xx.mm operation operands [L]`.
 private struct Row {
-    var opcodes: [Int] = []
-    var prefixes = [0, 1, 2, 3]
-    var forms = [0, 1]
-    var regs = Array(0..<8)
-    var modRM: Int?
-    var needsModRM = false
     var entry: TableEntry
 
     init?(_ line: Substring) {
         var words = line.split(separator: " ")[...]
         guard var code = words.first, code.first != "#" else { return nil }
+        var encoding = TableEntry.Encoding()
+        encoding.row = String(line)
         words = words.dropFirst()
         switch code {
-        case "NP": prefixes = [0]
-        case "66": prefixes = [1]
-        case "F3": prefixes = [2]
-        case "F2": prefixes = [3]
+        case "NP": encoding.prefixes = [0]
+        case "66": encoding.prefixes = [1]
+        case "F3": encoding.prefixes = [2]
+        case "F2": encoding.prefixes = [3]
         default: break
         }
-        if prefixes.count == 1 {
+        if encoding.prefixes.count == 1 {
             code = words.first ?? ""
             words = words.dropFirst()
         }
         if code.hasSuffix("m") {
-            forms = [0]
+            encoding.forms = [0]
             code = code.dropLast()
-            needsModRM = true
+            encoding.hasModRM = true
         } else if code.hasSuffix("r") {
-            forms = [1]
+            encoding.forms = [1]
             code = code.dropLast()
-            needsModRM = true
+            encoding.hasModRM = true
         }
         if let slash = code.firstIndex(of: "/") {
             guard let digit = Int(code[code.index(after: slash)...]) else { return nil }
-            regs = [digit]
+            encoding.regs = [digit]
             code = code[..<slash]
-            needsModRM = true
+            encoding.hasModRM = true
         }
         if let dot = code.firstIndex(of: ".") {
-            modRM = Int(code[code.index(after: dot)...], radix: 16)
+            encoding.modRM = UInt8(code[code.index(after: dot)...], radix: 16)
+            encoding.hasModRM = true
             code = code[..<dot]
         }
-        var count = 1
         if let plus = code.firstIndex(of: "+") {
-            count = Int(code[code.index(after: plus)...]) ?? 1
+            encoding.count = Int(code[code.index(after: plus)...]) ?? 1
             code = code[..<plus]
         }
         var map = 0
@@ -162,7 +190,7 @@ private struct Row {
         guard let first = Int(code, radix: 16), let name = words.first,
             let operation = Operation(rawValue: String(name))
         else { return nil }
-        opcodes = (0..<count).map { map * 256 + first + $0 }
+        encoding.opcode = map * 256 + first
         words = words.dropFirst()
         var specs: [OperandSpec] = []
         var lockable = false
@@ -173,11 +201,11 @@ private struct Row {
             }
             specs += word.split(separator: ",").compactMap { OperandSpec(rawValue: String($0)) }
         }
-        if specs.contains(where: \.usesModRM) { needsModRM = true }
+        if specs.contains(where: \.usesModRM) { encoding.hasModRM = true }
         while specs.count < 3 { specs.append(.none) }
         entry = TableEntry(
             operation: operation, operands: (specs[0], specs[1], specs[2]), isLockable: lockable,
-            row: String(line))
+            encoding: encoding)
     }
 }
 

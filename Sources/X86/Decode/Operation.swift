@@ -18,7 +18,7 @@ public enum Operation: String, CaseIterable, Sendable, BitwiseCopyable {
     // Moves
     case mov, movzx, movsx, lea, xchg, cmov, set, xlat, lahf, sahf
     case push, pop, pusha, popa, pushf, popf, enter, leave
-    case cmpxchg, cmpxchg8b, xadd
+    case cmpxchg, cmpxchg8b, xadd, salc
     case movFromSegment, movToSegment, pushSegment, popSegment
     case lds, les, lfs, lgs, lss
 

@@ -164,13 +164,13 @@ extension CPU {
     }
 
     /// SHLD and SHRD. Counts above the operand size (16-bit only) are undefined; the processors at
-    /// hand go on into the first operand again.
+    /// hand go on with the second operand once more.
     @inlinable
     public func shiftLeftDouble<T: Word>(_ a: T, _ b: T, _ count: UInt32) -> T {
         guard count != 0 else { return a }
         let width = UInt64(T.bitWidth)
         var wide = UInt64(truncatingIfNeeded: a) << width | UInt64(truncatingIfNeeded: b)
-        if T.bitWidth == 16 { wide = wide << 16 | UInt64(truncatingIfNeeded: a) }
+        if T.bitWidth == 16 { wide = wide << 16 | UInt64(truncatingIfNeeded: b) }
         let total = T.bitWidth == 16 ? UInt64(48) : 64
         let result = T(truncatingIfNeeded: wide >> (total - width - UInt64(count)))
         let cf = wide >> (total - UInt64(count)) & 1 != 0
@@ -187,7 +187,7 @@ extension CPU {
         guard count != 0 else { return a }
         let width = UInt64(T.bitWidth)
         var wide = UInt64(truncatingIfNeeded: b) << width | UInt64(truncatingIfNeeded: a)
-        if T.bitWidth == 16 { wide |= UInt64(truncatingIfNeeded: a) << 32 }
+        if T.bitWidth == 16 { wide |= UInt64(truncatingIfNeeded: b) << 32 }
         let result = T(truncatingIfNeeded: wide >> UInt64(count))
         let cf = wide >> UInt64(count - 1) & 1 != 0
         let before = T(truncatingIfNeeded: wide >> UInt64(count - 1))

@@ -56,14 +56,18 @@ extension CPU {
             guard cpl == 0 else { throw .generalProtection() }
             eip = next
             return .halt
+        // Not in the manuals before 2017, but in every processor since the 8086.
+        case .salc: self[r8: GPR.eax] = carry ? 0xFF : 0
         case .clc: setCarry(false)
         case .stc: setCarry(true)
         case .cmc: setCarry(!carry)
         case .cld: eflagsOther &= ~EFLAGS.df
         case .std: eflagsOther |= EFLAGS.df
         case .nop, .pause, .prefetch: break
-        case .x87, .x87Memory, .mmx, .mmxMove, .mmxImmediate, .sse, .sseMemory, .sseToGeneral, .sseFromGeneral,
-            .sseMoveMask, .sseImmediate, .sseNumeric, .sseCompare, .sseConvert, .emms, .fxsave, .fxrstor, .ldmxcsr,
+        case .x87, .x87Memory, .mmx, .mmxMove, .mmxImmediate, .sse, .sseMemory, .sseToGeneral,
+            .sseFromGeneral,
+            .sseMoveMask, .sseImmediate, .sseNumeric, .sseCompare, .sseConvert, .emms, .fxsave, .fxrstor,
+            .ldmxcsr,
             .stmxcsr, .wait, .maskmov, .fence, .clflush:
             try executeFloating(i)
         default:
@@ -87,6 +91,14 @@ extension CPU {
         default:
             return T(truncatingIfNeeded: i.immediate)
         }
+    }
+
+    /// A part of a memory operand that consists of several: far pointers, bounds.
+    func loadPart<T: Word>(_ i: Instruction, at distance: UInt32) throws(Fault) -> T {
+        let sum = effectiveAddress(i) &+ distance
+        let offset = i.addressSize == 2 ? sum & 0xFFFF : sum
+        return try load(
+            try linear(Int(i.segment), offset, size: UInt32(MemoryLayout<T>.size), write: false))
     }
 
     func write<T: Word>(_ operand: Operand, _ i: Instruction, _ value: T) throws(Fault) {

@@ -222,6 +222,7 @@ extension CPU {
         var effective = effectiveAddress(i) &+ words &* size
         if i.addressSize == 2 { effective &= 0xFFFF }
         let address = try linear(Int(i.segment), effective, size: size, write: i.operation != .bt)
+        if i.operation != .bt { try probeWrite(address, size) }
         let a: T = try load(address)
         if i.operation != .bt { try store(address, change(a)) }
         setCarry(a & bit != 0)

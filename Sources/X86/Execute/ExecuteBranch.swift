@@ -56,17 +56,16 @@ extension CPU {
 
     private func bound(_ i: Instruction, _ next: UInt32) throws(Fault) {
         let size = UInt32(i.operandSize)
-        let address = try operandAddress(i, size: size * 2, write: false)
         let outside: Bool
         if size == 2 {
             let value = Int16(bitPattern: self[r16: Int(i.destination.index)])
-            let low = Int16(bitPattern: try load(address))
-            let high = Int16(bitPattern: try load(address &+ 2))
+            let low = Int16(bitPattern: try loadPart(i, at: 0))
+            let high = Int16(bitPattern: try loadPart(i, at: size))
             outside = value < low || value > high
         } else {
             let value = Int32(bitPattern: self[r32: Int(i.destination.index)])
-            let low = Int32(bitPattern: try load(address))
-            let high = Int32(bitPattern: try load(address &+ 4))
+            let low = Int32(bitPattern: try loadPart(i, at: 0))
+            let high = Int32(bitPattern: try loadPart(i, at: size))
             outside = value < low || value > high
         }
         if outside { throw Fault(vector: Vector.boundRange) }

@@ -101,11 +101,7 @@ extension CPU {
     }
 
     private func loadFarPointer(_ i: Instruction) throws(Fault) {
-        let size = UInt32(i.operandSize)
-        let offset = effectiveAddress(i)
-        let first = try linear(Int(i.segment), offset, size: size + 2, write: false)
-        let value: UInt32 = size == 2 ? UInt32(try load(first) as UInt16) : try load(first)
-        let selector: UInt16 = try load(first &+ size)
+        let (selector, value) = try farPointerInMemory(i)
         let target =
             switch i.operation {
             case .les: SegmentIndex.es
@@ -115,7 +111,7 @@ extension CPU {
             default: SegmentIndex.gs
             }
         try loadSegment(target, selector)
-        if size == 2 {
+        if i.operandSize == 2 {
             self[r16: Int(i.destination.index)] = UInt16(truncatingIfNeeded: value)
         } else {
             self[r32: Int(i.destination.index)] = value

@@ -55,10 +55,12 @@ extension CPU {
         case .pop: try pop(i)
         case .popSegment:
             let pointer = stackPointer
-            // Only the selector's two bytes are read; a 32-bit pop still moves ESP by four.
-            let selector = UInt16(truncatingIfNeeded: try stackElement(pointer, size: 2))
+            let selector = UInt16(truncatingIfNeeded: try stackElement(pointer, size: size))
+            // The old stack's width counts, also when SS is what is popped.
+            let after = stackOffset(pointer, Int32(size))
+            let whole = mode.contains(.stack32) ? after : self[r32: GPR.esp] & 0xFFFF_0000 | after
             try loadSegment(Int(i.destination.index), selector)
-            stackPointer = stackOffset(pointer, Int32(size))
+            self[r32: GPR.esp] = whole
             if i.destination.index == UInt8(SegmentIndex.ss) { system.interruptShadow = true }
         case .pusha:
             var pointer = stackPointer

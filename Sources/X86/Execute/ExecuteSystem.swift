@@ -163,14 +163,13 @@ extension CPU {
         self[segment: Int(i.segment)].base &+ effectiveAddress(i)
     }
 
+    /// ARPL writes its operand only when there is something to change.
     private func adjustRPL(_ i: Instruction) throws(Fault) {
         let source: UInt16 = try read(i.source, i)
-        var changed = false
-        try modify(i) { (a: UInt16) in
-            changed = a & 3 < source & 3
-            return changed ? a & ~3 | source & 3 : a
-        }
-        setArithmeticFlags(eflags & ~EFLAGS.zf | (changed ? EFLAGS.zf : 0))
+        let old: UInt16 = try read(i.destination, i)
+        let changes = old & 3 < source & 3
+        if changes { try write(i.destination, i, old & ~3 | source & 3) }
+        setArithmeticFlags(eflags & ~EFLAGS.zf | (changes ? EFLAGS.zf : 0))
     }
 
     private func inspectDescriptor(_ i: Instruction) throws(Fault) {

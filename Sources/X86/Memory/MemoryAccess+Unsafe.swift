@@ -21,7 +21,7 @@ extension CPU {
             let host = UnsafeRawPointer(bitPattern: entry &+ UInt(linear)).unsafelyUnwrapped
             return host.loadUnaligned(as: T.self)
         }
-        return T(truncatingIfNeeded: try loadSlow(linear, MemoryLayout<T>.size, user: cpl == 3))
+        return T(truncatingIfNeeded: try loadOperand(linear, MemoryLayout<T>.size))
     }
 
     /// Stores a little-endian integer with the rights of the current privilege level.
@@ -38,7 +38,7 @@ extension CPU {
             host.storeBytes(of: value, as: T.self)
             return
         }
-        try storeSlow(linear, MemoryLayout<T>.size, UInt64(truncatingIfNeeded: value), user: cpl == 3)
+        try storeOperand(linear, MemoryLayout<T>.size, UInt64(truncatingIfNeeded: value))
     }
 
     /// A load with supervisor rights whatever the CPL: descriptor tables and the TSS.
@@ -67,9 +67,40 @@ extension CPU {
 
     @inline(never)
     public func probeWriteSlow(_ linear: UInt32, _ length: UInt32) throws(Fault) {
+        try checkOperand(linear, Int(length))
         _ = try page(linear, .write, user: cpl == 3)
         let last = linear &+ (length &- 1)
-        if last >> 12 != linear >> 12 { _ = try page(last, .write, user: cpl == 3) }
+        // A fault names the first byte that cannot be reached.
+        if last >> 12 != linear >> 12 { _ = try page(last & ~0xFFF, .write, user: cpl == 3) }
+    }
+
+    /// Whether user code has asked for alignment checks and the kernel allows them.
+    var checksAlignment: Bool {
+        cpl == 3 && eflagsOther & EFLAGS.ac != 0 && system.cr0 & ControlBits.am != 0
+    }
+
+    /// What the tables cannot check: #AC for an operand that is not at a multiple of its size (Intel SDM
+    /// volume 3, table 6-7), before page faults as on the processors at hand; and operands that run over the
+    /// end of the address space, which `linear` refuses but code that takes segments for flat does not see.
+    private func checkOperand(_ linear: UInt32, _ width: Int) throws(Fault) {
+        if linear &+ UInt32(width - 1) < linear { throw .beyondAddressSpace }
+        guard checksAlignment, width == 2 || width == 4 || width == 8, linear & UInt32(width - 1) != 0
+        else { return }
+        throw Fault(vector: Vector.alignmentCheck)
+    }
+
+    /// The slow path of `load`.
+    @inline(never)
+    public func loadOperand(_ linear: UInt32, _ width: Int) throws(Fault) -> UInt64 {
+        try checkOperand(linear, width)
+        return try loadSlow(linear, width, user: cpl == 3)
+    }
+
+    /// The slow path of `store`.
+    @inline(never)
+    public func storeOperand(_ linear: UInt32, _ width: Int, _ value: UInt64) throws(Fault) {
+        try checkOperand(linear, width)
+        try storeSlow(linear, width, value, user: cpl == 3)
     }
 
     @inline(never)

@@ -16,7 +16,7 @@ import GuestMemory
 
 public final class TranslationTables {
     static let pages = 1 << 20
-    static let count = 6
+    static let count = 7
     static let tableBytes = pages * 8
     static let journalCapacity = 1 << 15
 
@@ -27,6 +27,8 @@ public final class TranslationTables {
     /// For instruction fetches, so that no-execute pages stay out.
     public let kernelExecute: UnsafeMutablePointer<UInt>
     public let userExecute: UnsafeMutablePointer<UInt>
+    /// Never filled: stands in for the others when each access has to be looked at.
+    public let empty: UnsafeMutablePointer<UInt>
     private let block: UnsafeMutableRawPointer
     /// Pages (linear address >> 12) with a filled entry; `private` ones lie below `sharedBase`.
     private let privateJournal: UnsafeMutablePointer<UInt32>
@@ -55,6 +57,7 @@ public final class TranslationTables {
         userWrite = entries + 3 * TranslationTables.pages
         kernelExecute = entries + 4 * TranslationTables.pages
         userExecute = entries + 5 * TranslationTables.pages
+        empty = entries + 6 * TranslationTables.pages
         privateJournal = .allocate(capacity: TranslationTables.journalCapacity)
         sharedJournal = .allocate(capacity: TranslationTables.journalCapacity)
     }

@@ -108,37 +108,34 @@ extension CPU {
         nonmutating set { state.pointee.instructions = newValue }
     }
 
+    // Registers are read and written as raw bytes: two typed pointers to the same bytes would allow the
+    // optimiser to take a write to AX and a read of AL for unrelated.
+
     /// A 32-bit general register (index 0–7, or `GPR.zero` for reading).
     @inlinable @inline(__always)
     public subscript(r32 index: Int) -> UInt32 {
-        get { UInt32(truncatingIfNeeded: registers[index & 31]) }
-        nonmutating set { registers[index & 31] = UInt64(newValue) }
+        get { raw.load(fromByteOffset: (index & 31) &<< 3, as: UInt32.self) }
+        nonmutating set {
+            raw.storeBytes(of: UInt64(newValue), toByteOffset: (index & 31) &<< 3, as: UInt64.self)
+        }
     }
     /// A 16-bit general register (index 0–7); writing keeps the upper half.
     @inlinable @inline(__always)
     public subscript(r16 index: Int) -> UInt16 {
-        get { UInt16(truncatingIfNeeded: registers[index & 31]) }
-        nonmutating set {
-            registers[index & 31] = registers[index & 31] & 0xFFFF_0000 | UInt64(newValue)
-        }
+        get { raw.load(fromByteOffset: (index & 31) &<< 3, as: UInt16.self) }
+        nonmutating set { raw.storeBytes(of: newValue, toByteOffset: (index & 31) &<< 3, as: UInt16.self) }
     }
     /// An 8-bit general register (0–3: AL, CL, DL, BL; 4–7: AH, CH, DH, BH).
     @inlinable @inline(__always)
     public subscript(r8 index: Int) -> UInt8 {
-        get { bytes[CPU.byteOffset(index)] }
-        nonmutating set { bytes[CPU.byteOffset(index)] = newValue }
+        get { raw.load(fromByteOffset: CPU.byteOffset(index), as: UInt8.self) }
+        nonmutating set { raw.storeBytes(of: newValue, toByteOffset: CPU.byteOffset(index), as: UInt8.self) }
     }
     @inlinable @inline(__always)
     static func byteOffset(_ index: Int) -> Int { (index & 3) << 3 | (index >> 2) & 1 }
 
     @inlinable @inline(__always)
-    var registers: UnsafeMutablePointer<UInt64> {
-        UnsafeMutableRawPointer(state).assumingMemoryBound(to: UInt64.self)
-    }
-    @inlinable @inline(__always)
-    var bytes: UnsafeMutablePointer<UInt8> {
-        UnsafeMutableRawPointer(state).assumingMemoryBound(to: UInt8.self)
-    }
+    var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) }
 
     @inlinable
     public subscript(segment index: Int) -> SegmentRegister {
@@ -167,6 +164,11 @@ extension CPU {
             state.pointee.readTable = tables.userRead
             state.pointee.writeTable = tables.userWrite
             state.pointee.executeTable = tables.userExecute
+            // Every access takes the slow path, which looks at its alignment.
+            if checksAlignment {
+                state.pointee.readTable = tables.empty
+                state.pointee.writeTable = tables.empty
+            }
         } else {
             state.pointee.readTable = tables.kernelRead
             state.pointee.writeTable = tables.kernelWrite

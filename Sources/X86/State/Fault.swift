@@ -54,6 +54,10 @@ public struct Fault: Error, Equatable, Sendable {
     public static let invalidOpcode = Fault(vector: Vector.invalidOpcode)
     public static let deviceNotAvailable = Fault(vector: Vector.deviceNotAvailable)
 
+    /// Not an exception of the architecture: an operand in a segment taken for flat runs over the end of the
+    /// address space. Whoever skipped the segment's checks makes them now, and gets #GP(0) or #SS(0).
+    public static let beyondAddressSpace = Fault(vector: 255)
+
     /// #GP; `code` is 0 or a selector with its low two bits cleared (or an IDT reference).
     public static func generalProtection(_ code: UInt32 = 0) -> Fault {
         Fault(vector: Vector.generalProtection, errorCode: code)

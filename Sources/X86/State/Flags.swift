@@ -64,7 +64,9 @@ extension CPU {
 
     /// Sets all of EFLAGS without any privilege check.
     public func setEFLAGS(_ value: UInt32) {
+        let changed = eflagsOther ^ value
         eflagsOther = value & EFLAGS.all & ~EFLAGS.arithmetic | 2
+        if changed & EFLAGS.ac != 0 { selectTables() }
         setArithmeticFlags(value)
         if value & EFLAGS.tf != 0 { attention |= Attention.singleStep }
     }

@@ -50,6 +50,7 @@ extension CPU {
         if turnsOn && system.cr4 & ControlBits.pae != 0 { try loadPDPTEs(system.cr3) }
         system.cr0 = value | ControlBits.et
         owner.tables.flushAll()
+        selectTables()
     }
 
     /// CR3; with PAE paging on, the four top entries are loaded and checked.
@@ -63,7 +64,8 @@ extension CPU {
         owner.tables.flushAll()
     }
 
-    func setCR4(_ value: UInt32) throws(Fault) {
+    /// CR4 with its checks.
+    public func setCR4(_ value: UInt32) throws(Fault) {
         let known =
             ControlBits.vme | ControlBits.pvi | ControlBits.tsd | ControlBits.de | ControlBits.pse
             | ControlBits.pae | ControlBits.mce | ControlBits.pge | ControlBits.pce | ControlBits.osfxsr

@@ -7,10 +7,16 @@ extension CPU {
     /// Reads the far pointer of a direct or indirect far transfer.
     private func farPointer(_ i: Instruction) throws(Fault) -> (selector: UInt16, offset: UInt32) {
         if i.destination.kind == .farPointer { return (i.immediate2, i.immediate) }
+        return try farPointerInMemory(i)
+    }
+
+    /// Selector and offset in memory: two operands, so that a 16-bit address wraps between them.
+    func farPointerInMemory(_ i: Instruction) throws(Fault) -> (selector: UInt16, offset: UInt32) {
         let size = UInt32(i.operandSize)
-        let address = try operandAddress(i, size: size + 2, write: false)
-        let offset: UInt32 = size == 2 ? UInt32(try load(address) as UInt16) : try load(address)
-        return (try load(address &+ size), offset)
+        let offset: UInt32 =
+            size == 2
+            ? UInt32(try loadPart(i, at: 0) as UInt16) : try loadPart(i, at: 0)
+        return (try loadPart(i, at: size), offset)
     }
 
     /// Makes a checked code descriptor the current one at privilege `level`.
@@ -135,9 +141,9 @@ extension CPU {
     func returnFar(_ i: Instruction) throws(Fault) {
         let size = i.operandSize
         let start = stackPointer
-        let offset = try stackElement(start, size: size)
         let selector = UInt16(
             truncatingIfNeeded: try stackElement(stackOffset(start, Int32(size)), size: size))
+        let offset = try stackElement(start, size: size)
         let release = Int32(i.immediate & 0xFFFF)
         let frame = stackOffset(start, 2 * Int32(size) + release)
         try returnTo(selector, offset, frame: frame, size: size, release: release)
@@ -185,10 +191,11 @@ extension CPU {
         let size = i.operandSize
         if eflagsOther & EFLAGS.nt != 0 { throw .invalidTSS(selector: 0) }
         let start = stackPointer
-        let offset = try stackElement(start, size: size)
+        // From the top of the frame down: the order shows when part of it cannot be read.
+        let image = try stackElement(stackOffset(start, 2 * Int32(size)), size: size)
         let selector = UInt16(
             truncatingIfNeeded: try stackElement(stackOffset(start, Int32(size)), size: size))
-        let image = try stackElement(stackOffset(start, 2 * Int32(size)), size: size)
+        let offset = try stackElement(start, size: size)
         // The mask is that of the privilege before the return.
         let allowed = popfMask | EFLAGS.rf
         if image & EFLAGS.vm != 0 && cpl == 0 && size == 4 { throw .generalProtection() }

@@ -130,7 +130,7 @@ extension CPU {
         if register.isExpandDown {
             let top: UInt32 = register.isBig ? UInt32.max : 0xFFFF
             guard offset > register.limit, last >= offset, last <= top else { throw error }
-        } else if register.limit != UInt32.max {
+        } else {
             guard last >= offset, last <= register.limit else { throw error }
         }
         return register.base &+ offset

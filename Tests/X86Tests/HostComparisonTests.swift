@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUTestSupport
+import Testing
+import X86
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Whether the long form of a test is asked for.
+let isLong = getenv("LGUEST_LONG_TESTS") != nil
+
+@Suite("Our processor against the host's", .serialized)
+struct HostComparisonTests {
+    static let count =
+        getenv("LGUEST_CASES").flatMap { Int(String(cString: $0)) } ?? (isLong ? 10_000_000 : 100_000)
+    static let first = getenv("LGUEST_SEED").flatMap { UInt64(String(cString: $0)) } ?? 0
+
+    @Test("Integer instructions")
+    func integer() throws {
+        let campaign: Campaign
+        do {
+            campaign = try Campaign()
+        } catch let error as HostUnavailable {
+            print("skipped: no comparison with the host's processor: \(error)")
+            return
+        }
+        let summary = try campaign.run(first: Self.first, count: Self.count)
+        for disagreement in summary.disagreements {
+            Issue.record(Comment(rawValue: try campaign.describe(try campaign.reduce(disagreement))))
+        }
+        #expect(summary.lost.isEmpty, "the oracle died of \(summary.lost.map(\.seed))")
+        print("host comparison: \(summary.cases) cases, \(summary.indeterminate) hung on undefined flags")
+        print(
+            "by exception: \(summary.perVector.sorted { $0.key < $1.key }.map { "#\($0.key): \($0.value)" })")
+    }
+}
