@@ -21,8 +21,8 @@ public func runOnTerminal(_ configuration: MachineConfiguration) throws(LguestEr
         commandLine: configuration.commandLine)
     let devices = try MachineDevices(configuration, eventLoop: eventLoop) { Report.line("lguest: \($0)") }
     let machine = try Machine(
-        request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop, backend: terminal,
-        devices: devices)
+        request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop,
+        backend: terminal, devices: devices)
     terminal.onUserInterrupt = { [weak machine] in machine?.stop(.userInterrupt) }
     terminal.onWarning = { Report.line("lguest: \($0)") }
     if configuration.verbose {

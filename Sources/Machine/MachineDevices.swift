@@ -35,7 +35,8 @@ public struct MachineDevices {
 
     /// Said once for each device that stands still because its driver broke the rules.
     func driverIsBroken(_ device: String, _ error: VirtqueueError) {
-        warn("the guest's driver for \(device) is broken: \(error); the device stands still until it is reset")
+        warn(
+            "the guest's driver for \(device) is broken: \(error); the device stands still until it is reset")
     }
 
     /// Finishes what is in flight and closes the files, so that another machine may open them.

@@ -15,11 +15,10 @@ public struct InventoryKernel: Sendable {
     public let isPAE: Bool
     public let isCompressed: Bool
 
-    /// Whether today's busybox (a glibc of Debian 12, for kernels from 3.2 on) and our PCI devices (from 4.0
-    /// on) work in it.
-    public var runsBusyboxOverPCI: Bool {
+    /// Whether today's busybox works in it: its C library (Debian 12's) wants Linux 3.2.
+    public var runsBusybox: Bool {
         guard let version else { return true }
-        return version.major >= 4
+        return (version.major, version.minor) >= (3, 2)
     }
 }
 
