@@ -102,20 +102,23 @@ extension LguestInterface {
     private func unhandled(_ fault: Fault, _ cpu: CPU) -> GuestDeath {
         let name = LguestInterface.name(of: fault.vector)
         let place = "at \(cpu.eip.hex)"
-        let detail: String
-        switch fault.vector {
-        case Vector.pageFault:
-            let access = fault.errorCode & 2 != 0 ? "write" : "read"
-            let who = fault.errorCode & 4 != 0 ? "user" : "kernel"
-            detail =
-                "\(who) \(access) of \(fault.address.hex), page \(fault.errorCode & 1 != 0 ? "protected" : "not present")"
-        default: detail = "error code \(fault.errorCode.hex)"
-        }
+        let when =
+            data == nil ? "before LGUEST_INIT" : "the guest has set no handler for it"
         let reason =
-            data == nil
-            ? "unhandled trap \(fault.vector) (\(name)) \(place) before LGUEST_INIT (\(detail))"
-            : "unhandled trap \(fault.vector) (\(name)) \(place): the guest has set no handler for it (\(detail))"
+            "unhandled trap \(fault.vector) (\(name)) \(place): \(when)\(detail(fault, cpu))"
         return kill(reason, suggestion: suggestion(fault, cpu))
+    }
+
+    /// What else is known about the trap, in parentheses.
+    private func detail(_ fault: Fault, _ cpu: CPU) -> String {
+        if fault.vector == Vector.pageFault {
+            let who = fault.errorCode & 4 != 0 ? "user" : "kernel"
+            let access =
+                fault.errorCode & 2 != 0 ? "write" : fault.address == cpu.eip ? "instruction fetch" : "read"
+            let page = fault.errorCode & 1 != 0 ? "protected" : "not present"
+            return " (\(who) \(access), address \(fault.address.hex), page \(page))"
+        }
+        return fault.hasErrorCode ? " (error code \(fault.errorCode.hex))" : ""
     }
 
     private func suggestion(_ fault: Fault, _ cpu: CPU) -> String? {
