@@ -22,6 +22,8 @@ extension Interpreter {
         do throws(Fault) {
             guard let host = try cpu.codeAddress(cpu.eip) else { return single(cpu) }
             if let found = cache.findInPage(host, mode) { return .block(found) }
+            // Known to cross the page's end: no use trying to build a block again.
+            if cpu.eip & 0xFFF > 0x1000 - 15, try split.find(cpu) != nil { return single(cpu) }
             cache.makeRoom()
             if let built = cache.build(host, mode) {
                 cpu.protectCode(host: host)
