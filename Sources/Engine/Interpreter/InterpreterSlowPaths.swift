@@ -20,10 +20,12 @@ extension Interpreter {
         // Without a flat code segment each fetch needs a limit check: no blocks.
         guard mode.contains(.flatCode) else { return single(cpu) }
         do throws(Fault) {
+            // Known to cross the page's end: no use looking for a block.
+            if cpu.eip & 0xFFF > 0x1000 - 15, let known = try split.find(cpu) {
+                return try carryOut(known, cpu)
+            }
             guard let host = try cpu.codeAddress(cpu.eip) else { return single(cpu) }
             if let found = cache.findInPage(host, mode) { return .block(found) }
-            // Known to cross the page's end: no use trying to build a block again.
-            if cpu.eip & 0xFFF > 0x1000 - 15, try split.find(cpu) != nil { return single(cpu) }
             cache.makeRoom()
             if let built = cache.build(host, mode) {
                 cpu.protectCode(host: host)
@@ -39,15 +41,19 @@ extension Interpreter {
     /// device memory, in a segment with a limit.
     @inline(never)
     func single(_ cpu: CPU) -> Located {
-        cache.counters.singleSteps += 1
         do throws(Fault) {
-            let i = try fetch(cpu)
-            let outcome = try cpu.execute(i)
-            cpu.instructions &+= 1
-            return Interpreter.exit(outcome).map { .exit($0) } ?? .stepped
+            return try carryOut(try fetch(cpu), cpu)
         } catch {
             return .exit(.exception(error))
         }
+    }
+
+    /// Carries out one instruction without a block.
+    private func carryOut(_ i: Instruction, _ cpu: CPU) throws(Fault) -> Located {
+        cache.counters.singleSteps += 1
+        let outcome = try cpu.execute(i)
+        cpu.instructions &+= 1
+        return Interpreter.exit(outcome).map { .exit($0) } ?? .stepped
     }
 
     /// The instruction at EIP, from the cache of split ones if it can be.
