@@ -67,7 +67,10 @@ struct LinuxTests {
 
         let first = try #require(lines.firstIndex(of: "DMESG BEGIN"))
         let last = try #require(lines.firstIndex(of: "DMESG END"))
-        let bad = ["Oops", "BUG", "WARNING", "Call Trace", "unstable", "general protection", "soft lockup", "self-detected stall"]
+        let bad = [
+            "Oops", "BUG", "WARNING", "Call Trace", "unstable", "general protection", "soft lockup",
+            "self-detected stall",
+        ]
         let complaints = lines[first...last].filter { line in bad.contains { line.contains($0) } }
         #expect(complaints.isEmpty, "\(complaints)")
     }
