@@ -13,17 +13,17 @@ import GuestMemory
 
 /// Pieces of host memory that stay valid as long as this value exists.
 struct HostBuffers: @unchecked Sendable {
-    // SAFETY (of `@unchecked Sendable`): `owner` keeps the memory mapped. What is in it may be changed by
+    // SAFETY (of `@unchecked Sendable`): `owners` keep the memory mapped. What is in it may be changed by
     // several threads at a time, as a real machine's memory is by processor and devices: the bytes have no
     // meaning for us, and no reference or length is ever kept in them.
-    private let owner: AnyObject
+    private var owners: [AnyObject]
     private var pieces: [iovec]
     /// Bytes in all pieces together.
     private(set) var count: Int
 
     /// Bytes of guest memory, all of which must be inside RAM; a piece that is not is left out.
     init(memory: GuestMemory, _ segments: [(address: UInt64, length: UInt64)]) {
-        owner = memory
+        owners = [memory]
         pieces = []
         pieces.reserveCapacity(segments.count)
         count = 0
@@ -38,7 +38,7 @@ struct HostBuffers: @unchecked Sendable {
     /// Zeroed memory of our own.
     init(zeros count: Int) {
         let block = HostBlock(count: count)
-        owner = block
+        owners = [block]
         pieces = [iovec(iov_base: block.base, iov_len: block.count)]
         self.count = block.count
     }
@@ -70,6 +70,15 @@ struct HostBuffers: @unchecked Sendable {
             rest -= part
             skip = 0
         }
+        return result
+    }
+
+    /// The same with `bytes` before them.
+    func prefixed(by bytes: [UInt8]) -> HostBuffers {
+        var result = HostBuffers(bytes: bytes)
+        result.owners += owners
+        result.pieces += pieces
+        result.count += count
         return result
     }
 
