@@ -26,6 +26,8 @@ int lguest_tap_open(char name[LGUEST_TAP_NAME]) {
         close(fd);
         return -error;
     }
+    int header = 10;
+    (void)ioctl(fd, TUNSETVNETHDRSZ, &header);
     memcpy(name, request.ifr_name, LGUEST_TAP_NAME);
     name[LGUEST_TAP_NAME - 1] = 0;
     return fd;

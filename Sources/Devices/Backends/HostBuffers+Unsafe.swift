@@ -46,8 +46,7 @@ struct HostBuffers: @unchecked Sendable {
     /// Memory of our own with these bytes.
     init(bytes: [UInt8]) {
         self.init(zeros: bytes.count)
-        // SAFETY: the block was made with exactly this many bytes and nobody else knows it yet.
-        if let base = pieces.first?.iov_base, !bytes.isEmpty { memcpy(base, bytes, bytes.count) }
+        store(bytes[...])
     }
 
     /// `length` bytes from `offset` on, cut off at the end.
@@ -85,10 +84,9 @@ struct HostBuffers: @unchecked Sendable {
     /// Puts the first bytes of `bytes` into the pieces, as many as there is room for.
     func store(_ bytes: ArraySlice<UInt8>) {
         var rest = bytes
-        for piece in pieces where !rest.isEmpty {
-            let part = rest.prefix(piece.iov_len)
-            // SAFETY: no more than the piece holds.
-            UnsafeMutableRawBufferPointer(start: piece.iov_base, count: piece.iov_len).copyBytes(from: part)
+        forEachPiece { piece in
+            let part = rest.prefix(piece.count)
+            piece.copyBytes(from: part)
             rest = rest.dropFirst(part.count)
         }
     }
@@ -97,25 +95,27 @@ struct HostBuffers: @unchecked Sendable {
     var bytes: [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(count)
-        for piece in pieces {
-            // SAFETY: the piece is valid memory.
-            result += UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len)
-        }
+        forEachPiece { result += $0 }
         return result
     }
 
-    /// Fills all pieces with zeros.
-    func clear() {
-        for piece in pieces {
-            // SAFETY: the piece is valid memory.
-            if let base = piece.iov_base { memset(base, 0, piece.iov_len) }
+    private func forEachPiece(_ body: (UnsafeMutableRawBufferPointer) -> Void) {
+        // Without this the owners could be gone after their last use by name, which is before that of
+        // their memory.
+        withExtendedLifetime(owners) {
+            for piece in pieces {
+                // SAFETY: a piece is valid memory as long as the owners live.
+                body(UnsafeMutableRawBufferPointer(start: piece.iov_base, count: piece.iov_len))
+            }
         }
     }
 
     /// Hands the pieces to a system call; at most 1024, which is what the kernel takes (IOV_MAX).
     func withVector<R>(_ body: (UnsafePointer<iovec>, Int32) -> R) -> R? {
-        pieces.withUnsafeBufferPointer { list in
-            list.baseAddress.map { body($0, Int32(min(list.count, 1024))) }
+        withExtendedLifetime(owners) {
+            pieces.withUnsafeBufferPointer { list in
+                list.baseAddress.map { body($0, Int32(min(list.count, 1024))) }
+            }
         }
     }
 }
