@@ -29,7 +29,10 @@ let package = Package(
         .target(name: "Engine", dependencies: ["X86"], swiftSettings: strict),
         .target(name: "Trace", dependencies: ["Support", "X86", "CZydis"], swiftSettings: strict),
         .target(name: "Boot", dependencies: ["Support", "GuestMemory"], swiftSettings: strict),
-        .target(name: "Devices", dependencies: ["Support", "GuestMemory", "CHost"], swiftSettings: strict),
+        .systemLibrary(name: "CSlirp", providers: [.apt(["libslirp-dev"])]),
+        .target(
+            name: "Devices", dependencies: ["Support", "GuestMemory", "CHost", "CSlirp"],
+            swiftSettings: strict),
         .target(
             name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices"], swiftSettings: strict),
         .target(

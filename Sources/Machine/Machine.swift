@@ -17,7 +17,7 @@ public final class Machine {
     static let slice: UInt64 = 20_000
     /// The same while an interrupt waits for the guest to allow it.
     static let shortSlice: UInt64 = 400
-    /// Time between two looks at the host's file descriptors, in nanoseconds.
+    /// Longest time between two looks at the host's file descriptors, in nanoseconds.
     static let pollInterval: UInt64 = 1_000_000
 
     let memory: GuestMemory
@@ -34,6 +34,7 @@ public final class Machine {
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
     private var lastPoll: UInt64 = 0
+    private var pollInterval = Machine.pollInterval
     public private(set) var startTime: UInt64
     private var sleptNanoseconds: UInt64 = 0
 
@@ -114,9 +115,10 @@ public final class Machine {
         while true {
             if let stopRequested { return stopRequested }
             let now = clock.monotonicNanoseconds()
-            if now &- lastPoll >= Machine.pollInterval || eventLoop.waker.isRaised {
+            if now &- lastPoll >= pollInterval || eventLoop.waker.isRaised {
                 lastPoll = now
-                eventLoop.poll()
+                // What brought something will soon bring more, such as the next frame of a download.
+                pollInterval = eventLoop.poll() ? 0 : min(2 * pollInterval + 50_000, Machine.pollInterval)
             }
             guard try interface.deliverInterrupts(cpu, now: now) else {
                 sleep(now)

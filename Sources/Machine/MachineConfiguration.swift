@@ -13,6 +13,8 @@ public struct MachineConfiguration: Sendable {
     public var commandLine: String
     /// `vda`, `vdb` and so on.
     public var disks: [DiskSpecification] = []
+    /// `eth0`, `eth1` and so on.
+    public var networks: [NetworkSpecification] = []
     /// Whether there is a random number generator.
     public var hasRandom = false
     /// Memory to ask back from the guest, in bytes; nil for no balloon.

@@ -9,6 +9,7 @@ import Support
 public struct MachineDevices {
     public private(set) var all: [any VirtioDevice] = []
     public private(set) var disks: [Disk] = []
+    public private(set) var networks: [Network] = []
 
     private var warn: (String) -> Void = { _ in }
 
@@ -27,7 +28,13 @@ public struct MachineDevices {
             disks.append(disk)
             all.append(VirtioBlock(disk: disk, index: index))
         }
-        if configuration.hasRandom { all.append(VirtioEntropy(source: SystemRandom())) }
+        let random = SystemRandom()
+        for specification in configuration.networks {
+            let network = try Network(specification, eventLoop: eventLoop, random: random, warn: warn)
+            networks.append(network)
+            all.append(VirtioNet(network: network))
+        }
+        if configuration.hasRandom { all.append(VirtioEntropy(source: random)) }
         if let bytes = configuration.balloonBytes {
             all.append(VirtioBalloon(targetPages: UInt32(clamping: bytes >> 12)))
         }
@@ -42,5 +49,6 @@ public struct MachineDevices {
     /// Finishes what is in flight and closes the files, so that another machine may open them.
     public func close() {
         for disk in disks { disk.close() }
+        for network in networks { network.close() }
     }
 }

@@ -16,6 +16,21 @@ struct DeviceOptions: ParsableArguments {
             valueName: "FILE"))
     var block: [String] = []
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Network card on a TAP interface whose end on the host has the address IP, or is in a bridge.",
+            valueName: "IP[:MAC]|bridge:NAME[:MAC]"))
+    var tunnet: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Network card without privileges: 'user' (endings ',hostfwd=tcp:HOSTPORT:GUESTPORT', ',mac=MAC'), "
+                + "or 'passt'.",
+            valueName: "user|passt"))
+    var net: [String] = []
+
     @Flag(name: .long, help: "A random number generator, fed by the host's.")
     var rng = false
 
@@ -26,6 +41,8 @@ struct DeviceOptions: ParsableArguments {
     /// Throws `.badInput` for words that make no sense.
     func apply(to machine: inout MachineConfiguration) throws(LguestError) {
         for text in block { machine.disks.append(try DiskSpecification(parsing: text)) }
+        for text in tunnet { machine.networks.append(try NetworkSpecification(tunnet: text)) }
+        for text in net { machine.networks.append(try NetworkSpecification(net: text)) }
         machine.hasRandom = rng
         if let balloon {
             let size = try MemorySize(parsing: balloon).bytes

@@ -24,6 +24,15 @@ struct FakeQueue {
         used = base + 0x2000
     }
 
+    /// In the layout of old drivers, where the used ring begins the next page.
+    init(memory: GuestMemory, size: UInt16, legacyAt base: UInt64) {
+        self.memory = memory
+        self.size = size
+        descriptors = base
+        available = base + 16 * UInt64(size)
+        used = (available + 6 + 2 * UInt64(size) + 4095) & ~4095
+    }
+
     var layout: VirtqueueLayout {
         VirtqueueLayout(size: size, descriptors: descriptors, available: available, used: used)
     }
@@ -64,8 +73,12 @@ struct FakeDriver {
     let slot: UInt32
 
     init(_ rig: Rig, slot: UInt32 = 1) {
-        ports = rig.ports
-        mmio = rig.mmio
+        self.init(ports: rig.ports, mmio: rig.mmio, slot: slot)
+    }
+
+    init(ports: PortBus, mmio: MMIOBus, slot: UInt32) {
+        self.ports = ports
+        self.mmio = mmio
         self.slot = slot
     }
 

@@ -13,17 +13,17 @@ import GuestMemory
 
 /// Pieces of host memory that stay valid as long as this value exists.
 struct HostBuffers: @unchecked Sendable {
-    // SAFETY (of `@unchecked Sendable`): `owner` keeps the memory mapped. What is in it may be changed by
+    // SAFETY (of `@unchecked Sendable`): `owners` keep the memory mapped. What is in it may be changed by
     // several threads at a time, as a real machine's memory is by processor and devices: the bytes have no
     // meaning for us, and no reference or length is ever kept in them.
-    private let owner: AnyObject
+    private var owners: [AnyObject]
     private var pieces: [iovec]
     /// Bytes in all pieces together.
     private(set) var count: Int
 
     /// Bytes of guest memory, all of which must be inside RAM; a piece that is not is left out.
     init(memory: GuestMemory, _ segments: [(address: UInt64, length: UInt64)]) {
-        owner = memory
+        owners = [memory]
         pieces = []
         pieces.reserveCapacity(segments.count)
         count = 0
@@ -38,7 +38,7 @@ struct HostBuffers: @unchecked Sendable {
     /// Zeroed memory of our own.
     init(zeros count: Int) {
         let block = HostBlock(count: count)
-        owner = block
+        owners = [block]
         pieces = [iovec(iov_base: block.base, iov_len: block.count)]
         self.count = block.count
     }
@@ -46,8 +46,7 @@ struct HostBuffers: @unchecked Sendable {
     /// Memory of our own with these bytes.
     init(bytes: [UInt8]) {
         self.init(zeros: bytes.count)
-        // SAFETY: the block was made with exactly this many bytes and nobody else knows it yet.
-        if let base = pieces.first?.iov_base, !bytes.isEmpty { memcpy(base, bytes, bytes.count) }
+        store(bytes[...])
     }
 
     /// `length` bytes from `offset` on, cut off at the end.
@@ -73,13 +72,21 @@ struct HostBuffers: @unchecked Sendable {
         return result
     }
 
+    /// The same with `bytes` before them.
+    func prefixed(by bytes: [UInt8]) -> HostBuffers {
+        var result = HostBuffers(bytes: bytes)
+        result.owners += owners
+        result.pieces += pieces
+        result.count += count
+        return result
+    }
+
     /// Puts the first bytes of `bytes` into the pieces, as many as there is room for.
     func store(_ bytes: ArraySlice<UInt8>) {
         var rest = bytes
-        for piece in pieces where !rest.isEmpty {
-            let part = rest.prefix(piece.iov_len)
-            // SAFETY: no more than the piece holds.
-            UnsafeMutableRawBufferPointer(start: piece.iov_base, count: piece.iov_len).copyBytes(from: part)
+        forEachPiece { piece in
+            let part = rest.prefix(piece.count)
+            piece.copyBytes(from: part)
             rest = rest.dropFirst(part.count)
         }
     }
@@ -88,25 +95,27 @@ struct HostBuffers: @unchecked Sendable {
     var bytes: [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(count)
-        for piece in pieces {
-            // SAFETY: the piece is valid memory.
-            result += UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len)
-        }
+        forEachPiece { result += $0 }
         return result
     }
 
-    /// Fills all pieces with zeros.
-    func clear() {
-        for piece in pieces {
-            // SAFETY: the piece is valid memory.
-            if let base = piece.iov_base { memset(base, 0, piece.iov_len) }
+    private func forEachPiece(_ body: (UnsafeMutableRawBufferPointer) -> Void) {
+        // Without this the owners could be gone after their last use by name, which is before that of
+        // their memory.
+        withExtendedLifetime(owners) {
+            for piece in pieces {
+                // SAFETY: a piece is valid memory as long as the owners live.
+                body(UnsafeMutableRawBufferPointer(start: piece.iov_base, count: piece.iov_len))
+            }
         }
     }
 
     /// Hands the pieces to a system call; at most 1024, which is what the kernel takes (IOV_MAX).
     func withVector<R>(_ body: (UnsafePointer<iovec>, Int32) -> R) -> R? {
-        pieces.withUnsafeBufferPointer { list in
-            list.baseAddress.map { body($0, Int32(min(list.count, 1024))) }
+        withExtendedLifetime(owners) {
+            pieces.withUnsafeBufferPointer { list in
+                list.baseAddress.map { body($0, Int32(min(list.count, 1024))) }
+            }
         }
     }
 }
