@@ -71,7 +71,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "CHostOracle", path: "Tests/Support/CHostOracle"),
         .target(
-            name: "CPUTestSupport", dependencies: ["CHostOracle", "Engine", "Trace", "X86"],
+            name: "CPUTestSupport", dependencies: ["CHostOracle", "CZydis", "Engine", "Trace", "X86"],
             path: "Tests/Support/CPUTestSupport", swiftSettings: strict),
         .executableTarget(
             name: "cpu-compare", dependencies: ["CPUTestSupport"], path: "Tests/Support/cpu-compare",

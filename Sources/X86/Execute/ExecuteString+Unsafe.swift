@@ -48,8 +48,8 @@ extension CPU {
             try stringElement(i, as: type)
             return true
         }
-        // Single-stepping, a trap follows each element.
-        var budget = eflagsOther & EFLAGS.tf == 0 ? CPU.stringBurst : 1
+        // Single-stepping, a trap follows each element; so does that of a data breakpoint.
+        var budget = eflagsOther & EFLAGS.tf == 0 && !hasBreakpoints ? CPU.stringBurst : 1
         while counter(i) != 0 {
             if budget == 0 { return false }
             let done = bulk(i, as: type, limit: budget)

@@ -65,8 +65,8 @@ extension CPU {
         case .invlpg: owner.tables.flush(page: try operandAddressUnchecked(i) >> 12)
         case .movFromControl: self[r32: Int(i.destination.index)] = controlRegister(Int(i.source.index))
         case .movToControl: try setControlRegister(Int(i.destination.index), self[r32: Int(i.source.index)])
-        case .movFromDebug: self[r32: Int(i.destination.index)] = system.dr[debugIndex(i.source.index)]
-        case .movToDebug: system.dr[debugIndex(i.destination.index)] = self[r32: Int(i.source.index)]
+        case .movFromDebug: self[r32: Int(i.destination.index)] = try debugRegister(i.source.index)
+        case .movToDebug: try setDebugRegister(i.destination.index, self[r32: Int(i.source.index)])
         case .wbinvd, .invd: break
         case .rdmsr:
             guard let value = readModelSpecific(self[r32: GPR.ecx]) else { throw .generalProtection() }
@@ -89,11 +89,6 @@ extension CPU {
     private func setPair(_ value: UInt64) {
         self[r32: GPR.eax] = UInt32(truncatingIfNeeded: value)
         self[r32: GPR.edx] = UInt32(truncatingIfNeeded: value >> 32)
-    }
-
-    private func debugIndex(_ index: UInt8) -> Int {
-        // DR4 and DR5 are other names of DR6 and DR7 while CR4.DE is clear.
-        Int(index == 4 || index == 5 ? index + 2 : index) & 7
     }
 
     private func executeCPUID() {

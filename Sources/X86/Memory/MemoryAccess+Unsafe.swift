@@ -93,7 +93,9 @@ extension CPU {
     @inline(never)
     public func loadOperand(_ linear: UInt32, _ width: Int) throws(Fault) -> UInt64 {
         try checkOperand(linear, width)
-        return try loadSlow(linear, width, user: cpl == 3)
+        let value = try loadSlow(linear, width, user: cpl == 3)
+        if hasBreakpoints { noteAccess(linear, width, write: false) }
+        return value
     }
 
     /// The slow path of `store`.
@@ -101,6 +103,7 @@ extension CPU {
     public func storeOperand(_ linear: UInt32, _ width: Int, _ value: UInt64) throws(Fault) {
         try checkOperand(linear, width)
         try storeSlow(linear, width, value, user: cpl == 3)
+        if hasBreakpoints { noteAccess(linear, width, write: true) }
     }
 
     @inline(never)

@@ -33,6 +33,8 @@ public enum ControlBits {
     public static let wp: UInt32 = 1 << 16
     public static let am: UInt32 = 1 << 18
     public static let pg: UInt32 = 1 << 31
+    /// All bits of CR0 that exist; PE MP EM TS ET NE, WP, AM, NW, CD, PG.
+    static let cr0: UInt32 = 0xE005_003F
     public static let vme: UInt32 = 1 << 0
     public static let pvi: UInt32 = 1 << 1
     public static let tsd: UInt32 = 1 << 2
@@ -95,7 +97,8 @@ extension CPU {
         if top & PageEntry.large != 0 && system.cr4 & ControlBits.pse != 0 {
             // PSE-36: bits 13–16 are address bits 32–35.
             let frame = top & 0xFFC0_0000 | (top >> 13 & 0xF) << 32 | UInt64(linear & 0x003F_F000)
-            guard top & (1 << 21) == 0 else {
+            // With 36 address bits, bits 17 to 21 are reserved.
+            guard top & 0x3E_0000 == 0 else {
                 throw pageFault(linear, access, user, present: true, reserved: true)
             }
             return try finish(linear, access, user, rights: top, leaf: top, at: directory, wide: false, frame)

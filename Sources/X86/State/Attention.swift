@@ -8,4 +8,6 @@ public enum Attention {
     public static let singleStep: UInt32 = 2
     /// The machine wants control back.
     public static let stop: UInt32 = 4
+    /// A debug register enables a breakpoint: one instruction at a time, with a look before and after each.
+    public static let breakpoints: UInt32 = 8
 }

@@ -164,15 +164,15 @@ extension CPU {
             state.pointee.readTable = tables.userRead
             state.pointee.writeTable = tables.userWrite
             state.pointee.executeTable = tables.userExecute
-            // Every access takes the slow path, which looks at its alignment.
-            if checksAlignment {
-                state.pointee.readTable = tables.empty
-                state.pointee.writeTable = tables.empty
-            }
         } else {
             state.pointee.readTable = tables.kernelRead
             state.pointee.writeTable = tables.kernelWrite
             state.pointee.executeTable = tables.kernelExecute
+        }
+        // Every access takes the slow path, which looks at its alignment and at the debug registers.
+        if checksAlignment || watchesData {
+            state.pointee.readTable = tables.empty
+            state.pointee.writeTable = tables.empty
         }
     }
 }

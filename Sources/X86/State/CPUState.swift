@@ -76,6 +76,8 @@ public struct CPUState {
     public var cr4: UInt32 = 0
     public var efer: UInt64 = 0
     public var dr = InlineArray<8, UInt32>(repeating: 0)
+    /// Data breakpoints that the current instruction has hit, as bits of DR6.
+    public var dataBreakpoints: UInt32 = 0
     public var pdpte = InlineArray<4, UInt64>(repeating: 0)
     public var gdtBase: UInt32 = 0
     public var gdtLimit: UInt32 = 0

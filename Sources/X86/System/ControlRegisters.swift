@@ -42,14 +42,16 @@ extension CPU {
         }
     }
 
-    /// CR0 with its checks: PG needs PE, NW needs CD (Intel SDM volume 3, 2.5).
+    /// CR0 with its checks: PG needs PE, NW needs CD (Intel SDM volume 3, 2.5). There is no real-address
+    /// mode to go back to: clearing PE is refused with #GP(0).
     public func setCR0(_ value: UInt32) throws(Fault) {
-        if value & ControlBits.pg != 0 && value & ControlBits.pe == 0 { throw .generalProtection() }
+        if value & ControlBits.pe == 0 { throw .generalProtection() }
         if value & (1 << 29) != 0 && value & (1 << 30) == 0 { throw .generalProtection() }
         let turnsOn = value & ControlBits.pg != 0 && system.cr0 & ControlBits.pg == 0
         if turnsOn && system.cr4 & ControlBits.pae != 0 { try loadPDPTEs(system.cr3) }
-        system.cr0 = value | ControlBits.et
-        owner.tables.flushAll()
+        let changed = system.cr0 ^ value
+        system.cr0 = value & ControlBits.cr0 | ControlBits.et
+        if changed & (ControlBits.pg | ControlBits.wp) != 0 { owner.tables.flushAll() }
         selectTables()
     }
 
@@ -66,15 +68,16 @@ extension CPU {
 
     /// CR4 with its checks.
     public func setCR4(_ value: UInt32) throws(Fault) {
+        // VME and PVI belong to virtual-8086 mode, which CPUID does not announce.
         let known =
-            ControlBits.vme | ControlBits.pvi | ControlBits.tsd | ControlBits.de | ControlBits.pse
-            | ControlBits.pae | ControlBits.mce | ControlBits.pge | ControlBits.pce | ControlBits.osfxsr
-            | ControlBits.osxmmexcpt
+            ControlBits.tsd | ControlBits.de | ControlBits.pse | ControlBits.pae | ControlBits.mce
+            | ControlBits.pge | ControlBits.pce | ControlBits.osfxsr | ControlBits.osxmmexcpt
         guard value & ~known == 0 else { throw .generalProtection() }
         let turnsOn = value & ControlBits.pae != 0 && system.cr4 & ControlBits.pae == 0
         if turnsOn && system.cr0 & ControlBits.pg != 0 { try loadPDPTEs(system.cr3) }
+        let changed = system.cr4 ^ value
         system.cr4 = value
-        owner.tables.flushAll()
+        if changed & (ControlBits.pse | ControlBits.pae | ControlBits.pge) != 0 { owner.tables.flushAll() }
     }
 
     private func loadPDPTEs(_ cr3: UInt32) throws(Fault) {

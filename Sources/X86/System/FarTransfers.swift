@@ -60,6 +60,10 @@ extension CPU {
             eip = offset
             return
         }
+        if let task = try taskTarget(selector, d) {
+            try switchTask(to: task, .jump, next: eip &+ UInt32(i.length))
+            return
+        }
         let gate = try checkCallGate(selector, d)
         let code = try gateTarget(gate)
         guard code.isConforming ? code.dpl <= cpl : code.dpl == cpl else {
@@ -89,6 +93,10 @@ extension CPU {
             eip = offset
             return
         }
+        if let task = try taskTarget(selector, d) {
+            try switchTask(to: task, .call, next: next)
+            return
+        }
         let gate = try checkCallGate(selector, d)
         let code = try gateTarget(gate)
         let wide = gate.type == Descriptor.SystemType.call32
@@ -103,7 +111,7 @@ extension CPU {
                 parameters.append(
                     try stackElement(stackOffset(stackPointer, Int32(n) * Int32(size)), size: size))
             }
-            try switchStack(to: code.dpl, external: false) {
+            try switchStack(to: code.dpl, external: 0) {
                 (pointer: UInt32, ss: UInt32, esp: UInt32) throws(Fault) in
                 var top = try pushed(try pushed(pointer, ss, size: size), esp, size: size)
                 for value in parameters.reversed() { top = try pushed(top, value, size: size) }
@@ -119,10 +127,19 @@ extension CPU {
         eip = target
     }
 
+    /// The task-state segment that a far jump or call reaches, directly or through a task gate; nil when the
+    /// descriptor is neither.
+    private func taskTarget(_ selector: UInt16, _ d: Descriptor) throws(Fault) -> UInt16? {
+        typealias Kind = Descriptor.SystemType
+        guard !d.isSegment, [Kind.task, Kind.tss32, Kind.tss32Busy].contains(d.type) else { return nil }
+        guard d.dpl >= cpl, d.dpl >= UInt8(selector & 3) else { throw .generalProtection(selector: selector) }
+        guard d.isPresent else { throw .notPresent(selector: selector) }
+        return d.type == Kind.task ? d.gateSelector : selector
+    }
+
     private func checkCallGate(_ selector: UInt16, _ d: Descriptor) throws(Fault) -> Descriptor {
         let error = Fault.generalProtection(selector: selector)
         let isGate = d.type == Descriptor.SystemType.call32 || d.type == Descriptor.SystemType.call16
-        // Task switches by far transfer are not offered; Linux uses none.
         guard !d.isSegment, isGate, d.dpl >= cpl, d.dpl >= UInt8(selector & 3) else { throw error }
         guard d.isPresent else { throw .notPresent(selector: selector) }
         return d
@@ -189,7 +206,11 @@ extension CPU {
 
     func interruptReturn(_ i: Instruction) throws(Fault) {
         let size = i.operandSize
-        if eflagsOther & EFLAGS.nt != 0 { throw .invalidTSS(selector: 0) }
+        if eflagsOther & EFLAGS.nt != 0 {
+            let link: UInt16 = try loadSystem(self[segment: SegmentIndex.tr].base)
+            try switchTask(to: link, .interruptReturn, next: eip &+ UInt32(i.length))
+            return
+        }
         let start = stackPointer
         // From the top of the frame down: the order shows when part of it cannot be read.
         let image = try stackElement(stackOffset(start, 2 * Int32(size)), size: size)
@@ -198,15 +219,17 @@ extension CPU {
         let offset = try stackElement(start, size: size)
         // The mask is that of the privilege before the return.
         let allowed = popfMask | EFLAGS.rf
+        // There is no virtual-8086 mode: CPUID does not announce VME, and Linux enters it only for vm86(2).
         if image & EFLAGS.vm != 0 && cpl == 0 && size == 4 { throw .generalProtection() }
         try returnTo(selector, offset, frame: stackOffset(start, 3 * Int32(size)), size: size, release: 0)
         loadFlags(image, size: size, allowed: allowed)
+        if size == 4 && image & EFLAGS.rf != 0 { eflagsOther |= EFLAGS.rf }
         recordBranch(to: offset)
     }
 
     /// Switches to the stack that the TSS holds for `level`, with `fill` pushing onto it.
     func switchStack(
-        to level: UInt8, external: Bool,
+        to level: UInt8, external: UInt32,
         fill: (_ pointer: UInt32, _ ss: UInt32, _ esp: UInt32) throws(Fault) -> UInt32
     ) throws(Fault) {
         let task = self[segment: SegmentIndex.tr]
@@ -217,7 +240,9 @@ extension CPU {
         let oldSS = self[segment: SegmentIndex.ss]
         let oldESP = self[r32: GPR.esp]
         let oldLevel = cpl
-        let stack = try checkStackSegment(newSS, privilege: level, wrong: Fault.invalidTSS)
+        let stack = try checkStackSegment(newSS, privilege: level) {
+            Fault(vector: Vector.invalidTSS, errorCode: UInt32($0 & 0xFFFC) | external)
+        }
         setPrivilege(level)
         do {
             try commitSegment(SegmentIndex.ss, newSS, stack)
@@ -263,13 +288,15 @@ extension CPU {
         recordBranch(to: target)
     }
 
-    func loadLDT(_ selector: UInt16) throws(Fault) {
+    func loadLDT(
+        _ selector: UInt16, wrong: (UInt16) -> Fault = { Fault.generalProtection(selector: $0) }
+    ) throws(Fault) {
         guard selector & 0xFFFC != 0 else {
             self[segment: SegmentIndex.ldtr] = SegmentRegister(
                 selector: selector, attributes: 0, base: 0, limit: 0)
             return
         }
-        let error = Fault.generalProtection(selector: selector)
+        let error = wrong(selector)
         guard selector & 4 == 0 else { throw error }
         let d = try readDescriptor(selector, orThrow: error)
         guard !d.isSegment, d.type == Descriptor.SystemType.ldt else { throw error }

@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sched.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -47,6 +48,7 @@ struct shared {
     uint8_t window[ORACLE_WINDOW_SIZE];
     volatile int32_t progress;
     int32_t has_ldt;
+    uint32_t processor_limit;
 };
 
 struct oracle {
@@ -177,6 +179,7 @@ static int set_up(const struct oracle *oracle, struct places *places) {
     memcpy(way_out, jump, sizeof jump);
     uint64_t target = (uint64_t)(uintptr_t)oracle_leave;
     memcpy(way_out + 8, &target, 8);
+    mprotect(way_out, 4096, PROT_READ | PROT_EXEC);
     // Touch the code through its executable address, so that no error code says "not present".
     for (int n = 0; n < ORACLE_CODE_SIZE; n += 4096) (void)*(volatile uint8_t *)(uintptr_t)(ORACLE_CODE + n);
     return 1;
@@ -254,6 +257,13 @@ static void run_case(const struct oracle *oracle, const struct places *places, i
 static _Noreturn void serve(const struct oracle *oracle, int requests, int replies) {
     struct places places = {NULL, NULL};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET((unsigned)sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
+    uint32_t limit = 0;
+    __asm__ volatile("lsl %1, %0" : "+r"(limit) : "r"(0x7B));
+    oracle->shared->processor_limit = limit;
     char ready = 1;
     if (!set_up(oracle, &places)) ready = 2;
     if (ready == 1 && !catch_signals()) ready = 3;
@@ -335,6 +345,7 @@ void oracle_stop(struct oracle *oracle) {
 }
 
 int oracle_has_ldt(const struct oracle *oracle) { return oracle->shared->has_ldt; }
+uint32_t oracle_processor_limit(const struct oracle *oracle) { return oracle->shared->processor_limit; }
 struct oracle_case *oracle_cases(struct oracle *oracle) { return oracle->shared->cases; }
 struct oracle_result *oracle_results(struct oracle *oracle) { return oracle->shared->results; }
 const uint8_t *oracle_window(struct oracle *oracle) { return oracle->shared->window; }
@@ -364,6 +375,7 @@ struct oracle *oracle_start(const uint8_t *pristine, const char **why) {
 void oracle_stop(struct oracle *oracle) { (void)oracle; }
 int oracle_has_ldt(const struct oracle *oracle) { (void)oracle; return 0; }
 uint64_t oracle_ldt(int index) { (void)index; return 0; }
+uint32_t oracle_processor_limit(const struct oracle *oracle) { (void)oracle; return 0; }
 struct oracle_case *oracle_cases(struct oracle *oracle) { (void)oracle; return NULL; }
 struct oracle_result *oracle_results(struct oracle *oracle) { (void)oracle; return NULL; }
 const uint8_t *oracle_window(struct oracle *oracle) { (void)oracle; return NULL; }

@@ -28,6 +28,9 @@ public final class HostProcessor {
 
     deinit { oracle_stop(oracle) }
 
+    /// Limit of the segment 0x78 on the host.
+    public var processorLimit: UInt32 { oracle_processor_limit(oracle) }
+
     /// Outcomes of up to `batch` cases; fewer when the server died of the next one.
     public func run(_ cases: [TestCase]) -> [Outcome] {
         precondition(cases.count <= HostProcessor.batch)

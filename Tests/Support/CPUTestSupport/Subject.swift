@@ -33,12 +33,12 @@ public final class Subject {
     private static let gdt: UInt64 = 0x48000
     private static let ldt: UInt64 = 0x49000
 
-    public init(pristine: [UInt8]) throws {
+    public init(pristine: [UInt8], processorLimit: UInt32 = 0) throws {
         self.pristine = pristine
         memory = try GuestMemory(bytes: 1 << 20)
         storage = try CPUStorage(memory: memory, environment: environment)
         interpreter = Interpreter(memory: memory)
-        try buildTables()
+        try buildTables(processorLimit)
         try memory.writeBytes([UInt8](repeating: 0xCC, count: 0x2000), at: UInt64(ORACLE_CODE))
         try memory.writeBytes(pristine[0x2000...], at: UInt64(ORACLE_READ_ONLY))
         let cpu = storage.cpu
@@ -57,7 +57,7 @@ public final class Subject {
                 limit: UInt32(ORACLE_LDT_ENTRIES) * 8 - 1))
     }
 
-    private func buildTables() throws {
+    private func buildTables(_ processorLimit: UInt32) throws {
         let noExecute: UInt64 = 1 << 63
         try memory.write(Subject.lowDirectory | 1, at: Subject.pointers)
         try memory.write(Subject.systemDirectory | 1, at: Subject.pointers + 16)
@@ -80,6 +80,8 @@ public final class Subject {
         for (selector, bits) in Subject.global {
             try memory.write(bits, at: Subject.gdt + UInt64(selector & 0xFFF8))
         }
+        let limit = UInt64(processorLimit & 0xFFFF) | UInt64(processorLimit & 0xF0000) << 32
+        try memory.write(0x0040_F500_0000_0000 | limit, at: Subject.gdt + 0x78)
         for n in 0..<Int32(ORACLE_LDT_ENTRIES) {
             try memory.write(oracle_ldt(n), at: Subject.ldt + UInt64(n) * 8)
         }

@@ -1,33 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The comparison with the host's processor as a program, for long runs and for looking at one case:
-//   cpu-compare CASES [FIRST-SEED [OPERATION]]
+// The comparisons as a program, for long runs and for looking at one case:
+//   cpu-compare CASES [FIRST-SEED [OPERATION]]     with the host's processor
+//   cpu-compare decode STRINGS [SEED]              with Zydis
 
 import CPUTestSupport
+import Trace
 import X86
 
-let arguments = CommandLine.arguments.dropFirst().map { String($0) }
-let count = arguments.first.flatMap { Int($0) } ?? 100_000
-let first = arguments.dropFirst().first.flatMap { UInt64($0) } ?? 0
-let wanted = arguments.dropFirst(2).first
-let entries = Exclusions.integerEntries.filter { wanted == nil || $0.operation.rawValue == wanted }
-
-let campaign = try Campaign()
+var arguments = CommandLine.arguments.dropFirst().map { String($0) }
 let clock = ContinuousClock()
 let start = clock.now
-let summary = try campaign.run(entries: entries, first: first, count: count)
-let seconds =
-    Double((clock.now - start).components.attoseconds) / 1e18 + Double((clock.now - start).components.seconds)
-for disagreement in summary.disagreements {
-    print(try campaign.describe(try campaign.reduce(disagreement)))
-    print("")
+func seconds() -> Double {
+    let elapsed = (clock.now - start).components
+    return Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
 }
-for test in summary.lost { print("lost: " + campaign.describe(test).joined(separator: "\n")) }
-print("by exception: \(summary.perVector.sorted { $0.key < $1.key }.map { "#\($0.key): \($0.value)" })")
-for (operation, cases) in summary.perOperation.sorted(by: { $0.key.rawValue < $1.key.rawValue })
-where count >= 1_000_000 {
-    print("\(operation.rawValue): \(cases)")
+
+if arguments.first == "decode" {
+    let count = arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000_000
+    let seed = arguments.dropFirst(2).first.flatMap { UInt64($0) } ?? 1
+    let summary = DecoderCampaign.run(seed: seed, count: count)
+    for difference in summary.differences {
+        let text = Disassembler().instruction(
+            difference.bytes, at: 0, codeSize: difference.code32 ? .bits32 : .bits16
+        ).text
+        print("\(difference.bytes.asHexBytes)  \(difference.code32 ? 32 : 16)  \(text): \(difference.what)")
+    }
+    print(
+        "\(summary.strings) strings: \(summary.instructions) instructions, \(summary.refusedByBoth) refused by both,",
+        "\(summary.intended) refused by us on purpose, \(summary.differences.count) kinds of difference,",
+        "\(seconds()) s")
+} else {
+    let count = arguments.first.flatMap { Int($0) } ?? 100_000
+    let first = arguments.dropFirst().first.flatMap { UInt64($0) } ?? 0
+    let wanted = arguments.dropFirst(2).first
+    let entries = Exclusions.integerEntries.filter { wanted == nil || $0.operation.rawValue == wanted }
+    let campaign = try Campaign()
+    let summary = try campaign.run(entries: entries, first: first, count: count)
+    for disagreement in summary.disagreements {
+        print(try campaign.describe(try campaign.reduce(disagreement)))
+        print("")
+    }
+    for test in summary.lost { print("lost: " + campaign.describe(test).joined(separator: "\n")) }
+    print("by exception: \(summary.perVector.sorted { $0.key < $1.key }.map { "#\($0.key): \($0.value)" })")
+    let perOperation = summary.perOperation.sorted { $0.key.rawValue < $1.key.rawValue }
+    if count >= 1_000_000 {
+        print(perOperation.map { "\($0.key.rawValue) \($0.value)" }.joined(separator: ", "))
+    }
+    print(
+        "\(summary.cases) cases, \(summary.indeterminate) hung on undefined flags,",
+        "\(summary.disagreements.count) disagreements, \(seconds()) s")
 }
-print(
-    "\(summary.cases) cases, \(summary.indeterminate) hung on undefined flags, \(summary.disagreements.count) disagreements, \(seconds) s"
-)

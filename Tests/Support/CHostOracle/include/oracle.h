@@ -19,8 +19,8 @@ enum {
     ORACLE_WINDOW_SIZE = 0x2000,
     ORACLE_CODE = 0x20000,       // two pages to read and execute, filled with INT3
     ORACLE_CODE_SIZE = 0x2000,
-    ORACLE_EXIT = 0x7FF00000,
-    ORACLE_FRAME = 0x7FF10000,   // a 16-bit stack begins with this upper half of ESP
+    ORACLE_EXIT = 0x5A7E0000,
+    ORACLE_FRAME = 0x5A7F0000,   // a 16-bit stack begins with this upper half of ESP
     ORACLE_CODE_BYTES = 64,
     ORACLE_PATCHES = 6,
     ORACLE_LDT_ENTRIES = 16,
@@ -76,6 +76,9 @@ void oracle_stop(struct oracle *oracle);
 int oracle_has_ldt(const struct oracle *oracle);
 // The descriptor with which entry `index` of the local descriptor table was made; 0 for none.
 uint64_t oracle_ldt(int index);
+
+// Limit of the segment 0x78, in which Linux keeps the number of the processor; the server stays on one.
+uint32_t oracle_processor_limit(const struct oracle *oracle);
 
 struct oracle_case *oracle_cases(struct oracle *oracle);
 struct oracle_result *oracle_results(struct oracle *oracle);
