@@ -29,7 +29,8 @@ extension CPU {
                 return .entered
             } catch {
                 if current.vector == Vector.doubleFault { return .shutdown }
-                current = CPU.isDouble(current.vector, error.vector) ? Fault(vector: Vector.doubleFault) : error
+                let double = CPU.isDouble(current.vector, error.vector)
+                current = double ? Fault(vector: Vector.doubleFault) : error
             }
         }
     }
