@@ -38,6 +38,8 @@ extension Interpreter {
     @inline(never)
     func single(_ cpu: CPU) -> Located {
         cache.counters.singleSteps += 1
+        cpu.system.wrapsAround = true
+        defer { cpu.system.wrapsAround = false }
         do throws(Fault) {
             let i = try fetch(cpu)
             let outcome = try cpu.execute(i)

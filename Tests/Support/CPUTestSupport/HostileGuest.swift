@@ -94,7 +94,11 @@ public final class HostileGuest {
     private func fillMemory(_ input: [UInt8], _ choices: UInt32, _ random: inout Random) throws {
         try memory.writeBytes(input.dropFirst(48).prefix(0x1800), at: HostileGuest.code)
         for n in 0..<64 as Range<UInt64> {
-            let bits = random.chance(50) ? plausibleDescriptor(&random) : random.next()
+            let flat: [UInt64] = [
+                0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF, 0x00CF_FB00_0000_FFFF, 0x00CF_F300_0000_FFFF,
+            ]
+            var bits = random.chance(50) ? plausibleDescriptor(&random) : random.next()
+            if n < 5 && random.chance(95) { bits = flat[Int(n)] }
             try memory.write(bits, at: HostileGuest.gdt + n * 8)
         }
         for n in 0..<256 as Range<UInt64> {
@@ -102,12 +106,17 @@ public final class HostileGuest {
             if random.chance(80) {
                 let offset = HostileGuest.code + UInt64(random.below(0x200))
                 let type: UInt64 = random.pick([5, 6, 7, 14, 14, 14, 15])
-                gate = offset & 0xFFFF | UInt64(random.below(16) * 8) << 16 | (0x80 | type | 0x60) << 40
+                let selector: UInt64 = random.chance(85) ? 8 : UInt64(random.below(16) * 8)
+                gate = offset & 0xFFFF | selector << 16 | (0x80 | type | 0x60) << 40
             }
             try memory.write(gate, at: HostileGuest.idt + n * 8)
         }
         for n in 0..<26 as Range<UInt64> {
             try memory.write(random.value() & 0xFFFF, at: HostileGuest.task + n * 4)
+        }
+        if random.chance(90) {
+            try memory.write(0x5000 as UInt32, at: HostileGuest.task + 4)
+            try memory.write(0x10 as UInt32, at: HostileGuest.task + 8)
         }
         let wide = choices & 4 != 0
         for n in 0..<(wide ? 512 : 1024) as Range<UInt64> {
@@ -155,7 +164,7 @@ public final class HostileGuest {
             SegmentIndex.tr,
             SegmentRegister(selector: 0x28, attributes: 0x8B, base: UInt32(HostileGuest.task), limit: 0x67))
         if choices & 0x1_0000 != 0 {
-            for index in 0..<6 where random.chance(30) {
+            for index in 0..<6 where random.chance(20) {
                 let d = Descriptor(plausibleDescriptor(&random))
                 cpu.setSegment(index, d.register(selector: UInt16(random.below(64) * 8)))
             }
