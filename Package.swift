@@ -56,6 +56,9 @@ let package = Package(
         .testTarget(
             name: "X86Tests", dependencies: ["X86", "GuestMemory", "CPUTestSupport"], swiftSettings: strict),
         .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CPUTestSupport"],
+            swiftSettings: strict),
+        .testTarget(
             name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory"], swiftSettings: strict),
         .testTarget(name: "TraceTests", dependencies: ["Trace", "Support"], swiftSettings: strict),
         .testTarget(

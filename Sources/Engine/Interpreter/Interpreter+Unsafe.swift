@@ -423,8 +423,8 @@ public final class Interpreter: Engine {
             } catch {
                 cpu.eip = blockEIP &+ UInt32(op.pointee.offset)
                 cpu.instructions &+= UInt64(op.pointee.number &- 1)
-                if error == .beyondAddressSpace, case .exit(let exit) = single(cpu) { return exit }
-                return .exception(error)
+                guard error == .beyondAddressSpace else { return .exception(error) }
+                if case .exit(let exit) = single(cpu) { return exit }
             }
         }
     }

@@ -41,6 +41,12 @@ extension Interpreter {
     /// device memory, in a segment with a limit.
     @inline(never)
     func single(_ cpu: CPU) -> Located {
+<<<<<<< HEAD
+=======
+        cache.counters.singleSteps += 1
+        cpu.system.wrapsAround = true
+        defer { cpu.system.wrapsAround = false }
+>>>>>>> cpu
         do throws(Fault) {
             return try carryOut(try fetch(cpu), cpu)
         } catch {

@@ -83,7 +83,9 @@ extension CPU {
     /// volume 3, table 6-7), before page faults as on the processors at hand; and operands that run over the
     /// end of the address space, which `linear` refuses but code that takes segments for flat does not see.
     private func checkOperand(_ linear: UInt32, _ width: Int) throws(Fault) {
-        if linear &+ UInt32(width - 1) < linear { throw .beyondAddressSpace }
+        if linear &+ UInt32(width - 1) < linear && mode.contains(.flatData) && !system.wrapsAround {
+            throw .beyondAddressSpace
+        }
         guard checksAlignment, width == 2 || width == 4 || width == 8, linear & UInt32(width - 1) != 0
         else { return }
         throw Fault(vector: Vector.alignmentCheck)

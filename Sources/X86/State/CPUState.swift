@@ -92,6 +92,8 @@ public struct CPUState {
     public var walksTopLevelInMemory = false
     /// Set by `mov ss`/`pop ss`/`sti`: no interrupt before the next instruction has run.
     public var interruptShadow = false
+    /// An operand whose segment has been checked may run over the end of the address space to its beginning.
+    public var wrapsAround = false
     /// Linear addresses from here up are the same in all address spaces.
     public var sharedBase: UInt32 = UInt32.max
     public var sysenterCS: UInt32 = 0

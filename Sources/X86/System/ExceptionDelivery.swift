@@ -21,7 +21,9 @@ extension CPU {
     /// that cannot be handled one after the other become #DF, a third one is a shutdown (SDM volume 3, 6.15).
     public func raise(_ fault: Fault) -> Delivery {
         var current = fault
-        while true {
+        // Exceptions of no class follow each other for ever: #AC in the delivery of #AC hung real processors
+        // (CVE-2015-5307, CVE-2015-8104). A few are enough.
+        for _ in 0..<8 {
             if current.vector == Vector.pageFault { system.cr2 = current.address }
             do throws(Fault) {
                 let error = current.hasErrorCode ? current.errorCode : nil
@@ -29,10 +31,11 @@ extension CPU {
                 return .entered
             } catch {
                 if current.vector == Vector.doubleFault { return .shutdown }
-                current =
-                    CPU.isDouble(current.vector, error.vector) ? Fault(vector: Vector.doubleFault) : error
+                let double = CPU.isDouble(current.vector, error.vector)
+                current = double ? Fault(vector: Vector.doubleFault) : error
             }
         }
+        return .shutdown
     }
 
     /// Carries out INT n, INT3 or INTO, `length` bytes long at EIP, through the IDT.

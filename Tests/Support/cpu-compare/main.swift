@@ -3,6 +3,7 @@
 // The comparisons as a program, for long runs and for looking at one case:
 //   cpu-compare CASES [FIRST-SEED [OPERATION]]     with the host's processor
 //   cpu-compare decode STRINGS [SEED]              with Zydis
+//   cpu-compare fuzz RUNS [SEED]                   hostile guests, which must only not crash
 
 import CPUTestSupport
 import Trace
@@ -30,6 +31,23 @@ if arguments.first == "decode" {
         "\(summary.strings) strings: \(summary.instructions) instructions, \(summary.refusedByBoth) refused by both,",
         "\(summary.intended) refused by us on purpose, \(summary.differences.count) kinds of difference,",
         "\(seconds()) s")
+} else if arguments.first == "fuzz" {
+    let count = arguments.dropFirst().first.flatMap { Int($0) } ?? 100_000
+    let seed = arguments.dropFirst(2).first.flatMap { UInt64($0) } ?? 1
+    let guest = try HostileGuest()
+    var (instructions, events, shutdowns): (UInt64, Int, Int) = (0, 0, 0)
+    for round in 0..<count {
+        var random = Random(seed: seed &* 1_000_003 &+ UInt64(round))
+        var input = HostileGuest.makeInput(&random)
+        for _ in 0..<round & 3 { input = HostileGuest.mutate(input, &random) }
+        let outcome = try guest.run(input)
+        instructions += outcome.instructions
+        events += outcome.events
+        if outcome.shutdown { shutdowns += 1 }
+    }
+    print(
+        "\(count) guests, \(instructions) instructions, \(events) events, \(shutdowns) shutdowns, \(seconds()) s"
+    )
 } else {
     let count = arguments.first.flatMap { Int($0) } ?? 100_000
     let first = arguments.dropFirst().first.flatMap { UInt64($0) } ?? 0

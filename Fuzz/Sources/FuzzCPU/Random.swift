@@ -1,0 +1,1 @@
+../../../Tests/Support/CPUTestSupport/Random.swift
