@@ -48,8 +48,11 @@ final class BlockEmitter {
         a = Assembler(cache.code, bias: bias)
     }
 
-    /// Emits the block of `instructions`, which begin at linear address `eip` and host address `host`.
-    func emit(_ decoded: [Instruction], eip: UInt32, host: UInt) -> TranslatedBlock {
+    /// Emits the block of `instructions`, which begin at linear address `eip` and host address `host`. A
+    /// block that is one split instruction also has the entry of the execute table for its second page.
+    func emit(
+        _ decoded: [Instruction], eip: UInt32, host: UInt, secondPage: UInt? = nil
+    ) -> TranslatedBlock {
         a.here = (cache.code.top + 15) & ~15
         instructions = decoded
         self.eip = eip
@@ -65,7 +68,7 @@ final class BlockEmitter {
         }
         endEIP = address
         findLiveFlags()
-        let entries = emitEntry()
+        let entries = emitEntry(secondPage)
         for k in 0..<decoded.count {
             emitInstruction(k)
             ends.append(a.here)
@@ -98,10 +101,11 @@ final class BlockEmitter {
     }
 
     /// Counts the block's instructions and leaves when the budget is used up.
-    private func emitEntry() -> (saved: Int, live: Int) {
+    private func emitEntry(_ secondPage: UInt?) -> (saved: Int, live: Int) {
         let liveEntry = a.here
         if live[0] != 0 { a.saveFlags(layout) }
         let savedEntry = a.here
+        if let secondPage { checkSecondPage(secondPage) }
         let count = Int32(instructions.count)
         a.alu(5, .register(Host.budget), count, wide: true)
         let stub = a.jump(if: Condition.s)
@@ -113,6 +117,19 @@ final class BlockEmitter {
             a.jump(to: thunks.budget)
         }
         return (savedEntry, liveEntry)
+    }
+
+    private func checkSecondPage(_ entry: UInt) {
+        let page = Int32(bitPattern: ((eip | 0xFFF) &+ 1) >> 12)
+        a.load64(Host.r11, a.field(layout.executeTable))
+        a.immediate64(Host.r9, UInt64(entry))
+        a.op(0x3B, reg: Host.r9, .at(Host.r11, page * 8), wide: true)
+        let stub = a.jump(if: Condition.ne)
+        outOfLine.append { [unowned self] in
+            a.bind(stub)
+            a.immediate(Host.r11, eip)
+            a.jump(to: thunks.moved)
+        }
     }
 
     // Flags

@@ -31,7 +31,7 @@ final class CodeCache {
     /// First byte behind the fixed part (jump table and thunks).
     private var start = jumpBytes
     /// Next free byte.
-    var top = jumpBytes
+    @exclusivity(unchecked) var top = jumpBytes
 
     /// Throws the host's errno.
     init(codeBytes: Int) throws(HostDenial) {

@@ -25,6 +25,8 @@ enum ExitReason {
     static let event: UInt32 = 3
     /// Go on at EIP.
     static let resume: UInt32 = 4
+    /// The second page of the split instruction at EIP is not where it was.
+    static let moved: UInt32 = 5
 }
 
 /// Offsets of the fixed pieces.
@@ -34,6 +36,7 @@ struct Thunks {
     private(set) var linkSavingFlags = 0
     private(set) var indirectMiss = 0
     private(set) var budget = 0
+    private(set) var moved = 0
     private(set) var helper = 0
     /// By log2 of the operand's size: reads, writes, reads followed by writes.
     private(set) var read: [Int] = []
@@ -72,6 +75,7 @@ struct Thunks {
         link = exit(ExitReason.link) { $0.store($0.field(layout.exitLink), Host.r11) }
         indirectMiss = exit(ExitReason.indirect) { $0.store($0.field(layout.eip), Host.r9) }
         budget = exit(ExitReason.budget) { $0.store($0.field(layout.eip), Host.r11) }
+        moved = exit(ExitReason.moved) { $0.store($0.field(layout.eip), Host.r11) }
 
         helper = a.here
         Thunks.storeGuest(&a, layout)

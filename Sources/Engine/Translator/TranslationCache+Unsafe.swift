@@ -9,11 +9,11 @@ import X86
 final class TranslationCache: CodeWriteObserver {
     let code: CodeCache
     let memory: GuestMemory
-    var blocks: ContiguousArray<TranslatedBlock> = []
-    var links: ContiguousArray<Link> = []
-    var accesses: ContiguousArray<AccessRecord> = []
-    var helpers: ContiguousArray<HelperRecord> = []
-    var counters = EngineCounters()
+    @exclusivity(unchecked) var blocks: ContiguousArray<TranslatedBlock> = []
+    @exclusivity(unchecked) var links: ContiguousArray<Link> = []
+    @exclusivity(unchecked) var accesses: ContiguousArray<AccessRecord> = []
+    @exclusivity(unchecked) var helpers: ContiguousArray<HelperRecord> = []
+    @exclusivity(unchecked) var counters = EngineCounters()
     /// First block of each page frame, or -1.
     private let pageHeads: UnsafeMutablePointer<Int32>
     /// Goes up with each emptying, so that numbers from before are not used.
@@ -52,7 +52,7 @@ final class TranslationCache: CodeWriteObserver {
         var number = pageHeads[frame(host)]
         while number >= 0 {
             let block = blocks[Int(number)]
-            if block.host == host && block.eip == eip {
+            if block.host == host && block.eip == eip && block.isAlive && block.owner < 0 {
                 enterInTable(Int(number), block)
                 return Int(number)
             }
@@ -79,6 +79,17 @@ final class TranslationCache: CodeWriteObserver {
         enterInTable(number, block)
         counters.blocksBuilt += 1
         return number
+    }
+
+    /// Adds the bytes that block `number` has in a second page, so that overwriting them is noticed.
+    func addTail(of number: Int, host: UInt, byteCount: Int) {
+        let frame = frame(host)
+        var entry = TranslatedBlock(
+            host: host, eip: 0, byteCount: Int32(byteCount), savedEntry: 0, liveEntry: 0, next: pageHeads[frame])
+        entry.owner = Int32(number)
+        pageHeads[frame] = Int32(blocks.count)
+        blocks[number].tail = Int32(blocks.count)
+        blocks.append(entry)
     }
 
     func empty() {
@@ -135,8 +146,9 @@ final class TranslationCache: CodeWriteObserver {
     }
 
     private func retire(_ number: Int) {
-        counters.blocksInvalidated += 1
         let block = blocks[number]
+        guard block.isAlive else { return }
+        counters.blocksInvalidated += 1
         blocks[number].isAlive = false
         var link = Int(block.incoming)
         while link >= 0 {
@@ -147,6 +159,10 @@ final class TranslationCache: CodeWriteObserver {
             link = Int(from.next)
         }
         blocks[number].incoming = -1
+        if block.owner >= 0 {
+            retire(Int(block.owner))
+            return
+        }
         // SAFETY: as in `find`.
         let entry = code.jumps + CodeCache.slot(block.eip)
         if entry.pointee.block == UInt64(number) { entry.pointee.eip = CodeCache.emptyEIP }

@@ -19,6 +19,9 @@ struct TranslatedBlock {
     /// First link that jumps here, or -1.
     var incoming: Int32 = -1
     var isAlive = true
+    /// A split instruction: the entry for its bytes in the second page; and in that entry, the block. Else -1.
+    var tail: Int32 = -1
+    var owner: Int32 = -1
 }
 
 /// A jump from the end of a block to another one.

@@ -22,13 +22,13 @@ public final class Translator: Engine {
     private let emitter: BlockEmitter
     private var split = SplitCache()
     private var decoded: [Instruction] = []
-    var pendingExit = Exit.budget
+    @exclusivity(unchecked) var pendingExit = Exit.budget
     /// Jumps between blocks are patched; lockstep runs without.
     var connects = true
     /// How often the processor core was asked, by operation.
-    var helperCounts = [UInt64](repeating: 0, count: Operation.allCases.count)
-    var slowAccesses: UInt64 = 0
-    public private(set) var exitCounts = [UInt64](repeating: 0, count: 5)
+    @exclusivity(unchecked) var helperCounts = [UInt64](repeating: 0, count: Operation.allCases.count)
+    @exclusivity(unchecked) var slowAccesses: UInt64 = 0
+    @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 6)
 
     /// An engine for the one processor that `storage` owns. Throws where the host denies memory for code.
     public init(
@@ -46,6 +46,17 @@ public final class Translator: Engine {
     }
 
     public var counters: EngineCounters { cache.counters }
+
+    public var details: [EngineDetail] {
+        var list = [EngineDetail(name: "bytes of code", value: UInt64(cache.code.bytesUsed))]
+        list.append(EngineDetail(name: "slow memory accesses", value: slowAccesses))
+        let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved"]
+        for (name, count) in zip(names, exitCounts) {
+            list.append(EngineDetail(name: "left code: " + name, value: count))
+        }
+        let used = zip(Operation.allCases, helperCounts).filter { $0.1 > 0 }.sorted { $0.1 > $1.1 }
+        return list + used.map { EngineDetail(name: "by the core: \($0.0.rawValue)", value: $0.1) }
+    }
 
     public func flushCode() { cache.empty() }
 
@@ -82,6 +93,10 @@ public final class Translator: Engine {
                 wanted = Int(cpu.system.translator.exitLink)
                 cpu.eip = cache.links[wanted].target
             case ExitReason.event: return pendingExit
+            case ExitReason.moved:
+                cpu.setFlagImage(cpu.system.translator.flagImage)
+                defer { cpu.system.translator.flagImage = cpu.flagImage }
+                if let exit = singleIfMoved() { return exit }
             default: break
             }
         }
@@ -114,12 +129,44 @@ public final class Translator: Engine {
         if let found = cache.find(cpu.eip, pageEntry: pageEntry) { return found }
         if cache.code.room < Translator.blockRoom { cache.empty() }
         decode(host)
-        guard !decoded.isEmpty else { return nil }
-        let block = emitter.emit(decoded, eip: cpu.eip, host: host)
+        guard !decoded.isEmpty else { return translateSplit(host) }
+        return add(emitter.emit(decoded, eip: cpu.eip, host: host), host)
+    }
+
+    private func add(_ block: TranslatedBlock, _ host: UInt) -> Int {
         cache.counters.instructionsDecoded += UInt64(decoded.count)
         let number = cache.add(block)
         cpu.protectCode(host: host)
         return number
+    }
+
+    /// An instruction that goes on in the next page is a block of its own, which looks first whether that page is
+    /// still the same.
+    private func translateSplit(_ host: UInt) -> Int? {
+        guard let i = try? cpu.fetch() else { return nil }
+        let next = (cpu.eip | 0xFFF) &+ 1
+        guard cpu.eip &+ UInt32(i.length) > next || next == 0,
+            next != 0, let second = try? cpu.codeAddress(next)
+        else { return nil }
+        decoded = [i]
+        let block = emitter.emit(decoded, eip: cpu.eip, host: host, secondPage: second &- UInt(next))
+        let number = add(block, host)
+        cache.addTail(of: number, host: second, byteCount: Int(cpu.eip &+ UInt32(i.length) &- next))
+        cpu.protectCode(host: second)
+        return number
+    }
+
+    /// After a block of a split instruction has found its second page elsewhere: one step without a block,
+    /// unless the page was only missing from the table.
+    private func singleIfMoved() -> Exit? {
+        let next = (cpu.eip | 0xFFF) &+ 1
+        if let second = try? cpu.codeAddress(next), let number = locate(),
+            cache.blocks[number].tail >= 0,
+            cache.blocks[Int(cache.blocks[number].tail)].host == second
+        {
+            return nil
+        }
+        return single()
     }
 
     /// Decodes from `host` to the first instruction that ends a block, the end of the page or the limit.
