@@ -52,6 +52,17 @@ int lguest_host_has_bmi2(void)
 #endif
 }
 
+int lguest_host_has_xsave(void)
+{
+#if defined(__x86_64__)
+    unsigned eax = 1, ebx, ecx = 0, edx;
+    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+    return ecx >> 27 & 1; // OSXSAVE
+#else
+    return 0;
+#endif
+}
+
 void lguest_code_enter(const void *thunk, void *state, const void *code)
 {
     ((void (*)(void *, const void *))thunk)(state, code);

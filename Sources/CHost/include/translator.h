@@ -19,6 +19,9 @@ void lguest_code_unmap(size_t bytes, void *writable, void *executable);
 /// Whether the processor has BMI2 (SHRX: a shift that leaves the flags alone).
 int lguest_host_has_bmi2(void);
 
+/// Whether XSAVE can be used, so that the x87 unit's state can be moved without that of SSE.
+int lguest_host_has_xsave(void);
+
 /// Calls `thunk(state, code)`, a function in generated code.
 void lguest_code_enter(const void *thunk, void *state, const void *code);
 

@@ -29,6 +29,9 @@ final class BlockEmitter {
     @exclusivity(unchecked) var addresses: [UInt32] = []
     /// Number that the block will have.
     @exclusivity(unchecked) var block: Int32 = 0
+    /// Whether code before has made sure that the unit's registers are there.
+    @exclusivity(unchecked) var hasSSE = false
+    @exclusivity(unchecked) var hasX87 = false
     /// Code behind the block, emitted last.
     @exclusivity(unchecked) var outOfLine: [() -> Void] = []
     /// Offset behind each instruction's code, and where the flags are there.
@@ -58,6 +61,8 @@ final class BlockEmitter {
         self.eip = eip
         block = Int32(cache.blocks.count)
         outOfLine.removeAll(keepingCapacity: true)
+        hasSSE = false
+        hasX87 = false
         ends.removeAll(keepingCapacity: true)
         placesAfter.removeAll(keepingCapacity: true)
         addresses.removeAll(keepingCapacity: true)
@@ -74,7 +79,7 @@ final class BlockEmitter {
             ends.append(a.here)
             placesAfter.append(place)
         }
-        if !decoded[decoded.count - 1].endsBlock {
+        if !NativeSupport.endsBlock(decoded[decoded.count - 1]) {
             // Ended by its length or the page: go on behind it.
             emitLink(to: endEIP)
         }
@@ -178,7 +183,7 @@ final class BlockEmitter {
     func emitHelper(_ k: Int) {
         preserveFlags(k)
         let i = instructions[k]
-        let ends = k == instructions.count - 1 && i.endsBlock
+        let ends = k == instructions.count - 1 && NativeSupport.endsBlock(i)
         let number = addHelper(k, endsBlock: ends)
         a.immediate(Host.r11, number)
         a.call(thunks.helper)
@@ -196,11 +201,12 @@ final class BlockEmitter {
 
     /// Jumps to where instruction `k` is carried out by the processor core after all if `condition` holds; the
     /// flags must be saved or dead.
-    func fallBack(_ k: Int, if condition: Int) {
+    /// `leaves`: generated code is left behind it.
+    func fallBack(_ k: Int, if condition: Int, leaves: Bool = false) {
         let jump = a.jump(if: condition)
         outOfLine.append { [unowned self] in
             a.bind(jump)
-            let last = k == instructions.count - 1 && instructions[k].endsBlock
+            let last = leaves || k == instructions.count - 1 && NativeSupport.endsBlock(instructions[k])
             let number = addHelper(k, endsBlock: last)
             a.immediate(Host.r11, number)
             a.call(thunks.helper)

@@ -28,14 +28,17 @@ final class CodeCache {
     let writable: UnsafeMutableRawPointer
     let executable: UnsafeRawPointer
     let jumps: UnsafeMutablePointer<JumpEntry>
-    /// First byte behind the fixed part (jump table and thunks).
-    private var start = jumpBytes
+    /// An XSAVE area behind the jump table: 512 bytes and a header of 64, on a boundary of 64.
+    var transferArea: UnsafeMutableRawPointer { writable + CodeCache.jumpBytes }
+    static let transferBytes = 4096
+    /// First byte behind the fixed part (jump table, XSAVE area and thunks).
+    private var start = jumpBytes + transferBytes
     /// Next free byte.
-    @exclusivity(unchecked) var top = jumpBytes
+    @exclusivity(unchecked) var top = jumpBytes + transferBytes
 
     /// Throws the host's errno.
     init(codeBytes: Int) throws(HostDenial) {
-        size = CodeCache.jumpBytes + (codeBytes + 0xFFF) & ~0xFFF
+        size = CodeCache.jumpBytes + CodeCache.transferBytes + (codeBytes + 0xFFF) & ~0xFFF
         var rw: UnsafeMutableRawPointer?
         var rx: UnsafeMutableRawPointer?
         let reason = lguest_code_map(size, &rw, &rx)

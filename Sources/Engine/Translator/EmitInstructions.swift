@@ -41,7 +41,8 @@ extension BlockEmitter {
         case .pop: emitPop(k)
         case .leave: emitLeave(k)
         case .movs, .stos, .lods: emitString(k)
-        default: emitBranch(k)
+        case .jcc, .jmp, .jcxz, .loop, .call, .ret: emitBranch(k)
+        default: emitFloating(k)
         }
     }
 

@@ -95,7 +95,7 @@ extension BlockEmitter {
             for jump in jumps { a.bind(jump) }
             if register != Host.r11 { a.move(Host.r11, register) }
             let i = instructions[k]
-            let ends = k == instructions.count - 1 && i.endsBlock
+            let ends = k == instructions.count - 1 && NativeSupport.endsBlock(i)
             cache.accesses.append(
                 AccessRecord(
                     eip: addresses[k], block: block, left: UInt8(instructions.count - k), size: UInt8(size),
@@ -104,7 +104,7 @@ extension BlockEmitter {
                         | (ends ? AccessRecord.endsBlock : 0)))
             a.immediate(Host.r9, UInt32(cache.accesses.count - 1))
             let thunk = kind == .read ? thunks.read : kind == .write ? thunks.write : thunks.modify
-            a.call(thunk[size.trailingZeroBitCount])
+            a.call(thunk[size > 8 ? 4 : size.trailingZeroBitCount])
             if kind == .read {
                 a.jump(to: back)
                 return
@@ -123,7 +123,14 @@ extension BlockEmitter {
         pageNumber(Host.r10, register)
         a.load64(Host.r10, .memory(base: table, index: Host.r10, scale: 3, displacement: 0))
         var jumps: [Int] = []
-        if size > 1 {
+        if size > 4 {
+            // Often not aligned to their size: does the last byte lie in another page?
+            a.lea(Host.r9, .at(register, Int32(size - 1)))
+            a.op(0x33, reg: Host.r9, .register(register))
+            a.op(0xF7, reg: 0, .register(Host.r9))
+            a.word(0xFFFF_F000)
+            jumps.append(a.jump(if: Condition.ne))
+        } else if size > 1 {
             // SPL and above need a REX prefix even where it has no bits.
             if register >= 4 && register <= 7 { a.byte(0x40) }
             a.op(0xF6, reg: 0, .register(register))  // TEST r8, size - 1

@@ -60,6 +60,16 @@ struct FlagEffects {
         case .cmc: self = FlagEffects(reads: FlagEffects.carry, writes: FlagEffects.carry)
         case .lahf: self = FlagEffects(reads: FlagEffects.all & ~FlagEffects.overflow)
         case .sahf: self = FlagEffects(writes: FlagEffects.all & ~FlagEffects.overflow)
+        case .sseCompare: self = .writesAll
+        case .x87:
+            let code = UInt16(i.opcode) << 8 | UInt16(i.modRM)
+            switch code {
+            case 0xDAC0...0xDADF, 0xDBC0...0xDBDF:  // FCMOVcc
+                self = FlagEffects(reads: FlagEffects.carry | FlagEffects.zero | FlagEffects.parity)
+            case 0xDBE8...0xDBF7, 0xDFE8...0xDFF7:  // FUCOMI(P), FCOMI(P)
+                self = FlagEffects(writes: FlagEffects.carry | FlagEffects.zero | FlagEffects.parity)
+            default: self = .none
+            }
         default: self = .none
         }
     }

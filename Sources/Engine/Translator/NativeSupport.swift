@@ -2,9 +2,26 @@
 //
 // Which instructions the translator carries out itself. All others go to the processor core.
 
+import CHost
 import X86
 
 enum NativeSupport {
+    /// Whether the x87 unit's state can be moved by itself.
+    static let hasXSAVE = lguest_host_has_xsave() != 0
+
+    /// Whether a block ends with `i`. What only might change the mode or ask for attention does not: the
+    /// function that carries it out looks.
+    static func endsBlock(_ i: Instruction) -> Bool {
+        switch i.operation {
+        case .movToSegment, .popSegment: i.destination.index == UInt8(SegmentIndex.ss)
+        case .lds, .les, .lfs, .lgs, .popf, .cli, .sti, .in, .out: false
+        // These may unmask floating-point exceptions.
+        case .ldmxcsr, .fxrstor: true
+        case .x87Memory: FloatingSupport.mayUnmask(i)
+        default: i.endsBlock
+        }
+    }
+
     /// Whether `BlockEmitter` has code for `i` in the flat 32-bit mode.
     static func handles(_ i: Instruction) -> Bool {
         let memory = i.destination.isMemory || i.source.isMemory || i.third.isMemory
@@ -39,7 +56,7 @@ enum NativeSupport {
             return i.addressSize == 4 && i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
                 && i.segment != UInt8(SegmentIndex.fs) && i.segment != UInt8(SegmentIndex.gs)
                 && i.segment != UInt8(SegmentIndex.cs)
-        default: return false
+        default: return FloatingSupport.handles(i)
         }
     }
 }

@@ -43,6 +43,10 @@ struct Thunks {
     private(set) var write: [Int] = []
     private(set) var modify: [Int] = []
     private(set) var commit = 0
+    /// Bring in the guest's registers of a unit; CF tells that the guest must not use it here, or uses it with
+    /// unmasked exceptions.
+    private(set) var loadSSE = 0
+    private(set) var loadX87 = 0
 
     private static let saved = [Host.rbx, Host.rbp, 12, 13, 14, 15]
 
@@ -58,6 +62,8 @@ struct Thunks {
         a.jump(register: Host.r11)
 
         let leave = a.here
+        a.storeImmediate(a.field(layout.hasSSE), 0)
+        a.storeImmediate(a.field(layout.hasX87), 0)
         a.alu(0, .register(Host.rsp), 8, wide: true)
         for register in Thunks.saved.reversed() { Thunks.pop(&a, register) }
         a.ret()
@@ -117,6 +123,8 @@ struct Thunks {
         Thunks.loadGuest(&a, layout)
         a.byte(0x9D)  // POPFQ
         a.ret()
+        loadSSE = FloatingThunks.loadSSE(&a, layout)
+        loadX87 = FloatingThunks.loadX87(&a, layout)
         cache.top = a.here
         cache.fixThunks()
     }
@@ -139,12 +147,13 @@ struct Thunks {
         a.ret()
         a.bindShort(missing)
         a.bindShort(crossing)
+        a.store(a.field(layout.pendingRecord), Host.r9)
         storeGuest(&a, layout)
         a.store(a.field(layout.pendingAddress), Host.r11)
         a.alu(5, .register(Host.rsp), 8, wide: true)
         a.load64(Host.rdi, a.field(layout.context))
         a.move(Host.rsi, Host.r11)
-        a.move(Host.rdx, Host.r9)
+        a.load(Host.rdx, a.field(layout.pendingRecord))
         a.immediate(Host.rcx, kind)
         a.immediate64(Host.rax, UInt64(calls.access))
         a.call(register: Host.rax)
@@ -155,7 +164,7 @@ struct Thunks {
         a.move64(Host.r10, Host.rax)
         a.load(Host.r11, a.field(layout.pendingAddress))
         loadGuest(&a, layout)
-        a.lea64(Host.r9, a.field(layout.bounce))
+        a.load64(Host.r9, a.field(layout.bounceAddress))
         a.op(0x2B, reg: Host.r9, .register(Host.r11), wide: true)
         a.op(0x3B, reg: Host.r9, .register(Host.r10), wide: true)
         let plain = a.shortJump(0x75)
@@ -184,6 +193,7 @@ struct Thunks {
     ]
 
     private static func loadGuest(_ a: inout Assembler, _ layout: StateLayout) {
+        FloatingThunks.bringBack(&a, layout)
         for (index, register) in guest { a.load(register, a.field(layout.gpr(index))) }
         a.load64(Host.readTable, a.field(layout.readTable))
         a.load64(Host.writeTable, a.field(layout.writeTable))
@@ -193,5 +203,6 @@ struct Thunks {
     private static func storeGuest(_ a: inout Assembler, _ layout: StateLayout) {
         for (index, register) in guest { a.store64(a.field(layout.gpr(index)), register) }
         a.store64(a.field(layout.budget), Host.budget)
+        FloatingThunks.putAway(&a, layout)
     }
 }

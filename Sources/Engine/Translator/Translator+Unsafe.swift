@@ -64,6 +64,9 @@ public final class Translator: Engine {
         let limit = cpu.instructions &+ budget
         // SAFETY: `self` and the jump table outlive this call.
         cpu.system.translator.context = UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque())
+        let bounce = UInt(bitPattern: cpu.stateAddress) &+ UInt(layout.bounce)
+        cpu.system.translator.bounceAddress = (bounce &+ 15) & ~15
+        cpu.system.translator.transferArea = UInt(bitPattern: cache.code.transferArea)
         cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumps)
         cpu.system.translator.flagImage = cpu.flagImage
         defer { cpu.setFlagImage(cpu.system.translator.flagImage) }
@@ -180,7 +183,7 @@ public final class Translator: Engine {
             guard let i = try? decoder.decode(&source) else { break }
             decoded.append(i)
             cursor += UInt(i.length)
-            if i.endsBlock || cursor == end { break }
+            if NativeSupport.endsBlock(i) || cursor == end { break }
         }
     }
 

@@ -67,7 +67,7 @@ extension Translator {
             cpu.system.translator.flagImage = cpu.flagImage
             switch outcome {
             case .advance:
-                if record.endsBlock || cpu.attention != 0 || !cache.blocks[Int(record.block)].isAlive {
+                if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32 || !cache.blocks[Int(record.block)].isAlive {
                     resume(eip: cpu.eip, notRun: left - 1)
                     return 1
                 }
@@ -101,30 +101,37 @@ extension Translator {
             }
             // Not plain memory, or in two pages: by the bounce buffer.
             if kind != 1 {
-                var bounce = InlineArray<4, UInt64>(repeating: 0)
-                bounce[0] = try cpu.loadSlow(address, min(size, 8), user: cpu.cpl == 3)
-                if size == 16 { bounce[1] = try cpu.loadSlow(address &+ 8, 8, user: cpu.cpl == 3) }
-                cpu.system.translator.bounce = bounce
+                bounce[0] = try loadPart(address, min(size, 8))
+                if size > 8 { bounce[1] = try loadPart(address &+ 8, size - 8) }
             }
             cpu.system.translator.pendingAddress = address
             cpu.system.translator.pendingRecord = UInt32(number)
-            let bounce = UInt(bitPattern: cpu.stateAddress) &+ UInt(layout.bounce)
-            return bounce &- UInt(address)
+            return cpu.system.translator.bounceAddress &- UInt(address)
         } catch {
             leave(.exception(error), eip: record.eip, notRun: Int(record.left))
             return 0
         }
     }
 
+    /// 2, 4 or 8 bytes, or one.
+    private func loadPart(_ address: UInt32, _ size: Int) throws(Fault) -> UInt64 {
+        try cpu.loadSlow(address, size, user: cpu.cpl == 3)
+    }
+
+    /// The bounce buffer as two quadwords.
+    private var bounce: UnsafeMutablePointer<UInt64> {
+        // SAFETY: `run` has put the address of 16 bytes in the state there.
+        UnsafeMutablePointer(bitPattern: cpu.system.translator.bounceAddress).unsafelyUnwrapped
+    }
+
     @inline(__always)
     fileprivate func commit(_ flags: UInt64) -> UInt32 {
         let address = cpu.system.translator.pendingAddress
         let record = cache.accesses[Int(cpu.system.translator.pendingRecord)]
-        let bounce = cpu.system.translator.bounce
         let size = Int(record.size)
         do throws(Fault) {
             try cpu.storeSlow(address, min(size, 8), bounce[0], user: cpu.cpl == 3)
-            if size == 16 { try cpu.storeSlow(address &+ 8, 8, bounce[1], user: cpu.cpl == 3) }
+            if size > 8 { try cpu.storeSlow(address &+ 8, size - 8, bounce[1], user: cpu.cpl == 3) }
         } catch {
             preconditionFailure("a store that had been probed faulted")
         }

@@ -20,14 +20,21 @@ public struct TranslatorState {
     public var pendingAddress: UInt32 = 0
     public var pendingRecord: UInt32 = 0
     /// Stands in for an operand that cannot be reached in one piece.
-    public var bounce = InlineArray<4, UInt64>(repeating: 0)
+    public var bounce = InlineArray<6, UInt64>(repeating: 0)
     /// The engine, for the functions that generated code calls.
     public var context: UInt = 0
     /// The jump table.
     public var jumps: UInt = 0
-    /// The host's MXCSR while the guest's is loaded, and the other way round.
-    public var mxcsr: UInt32 = 0
-    public var hostMXCSR: UInt32 = 0
+    /// The bounce buffer that is in use, aligned to 16.
+    public var bounceAddress: UInt = 0
+    /// Whether the guest's XMM registers and MXCSR are in the host's, while generated code runs.
+    public var hasSSE: UInt32 = 0
+    /// The same for the x87 unit.
+    public var hasX87: UInt32 = 0
+    /// The host's MXCSR.
+    public var hostMXCSR: UInt32 = 0x1F80
+    /// An XSAVE area, aligned to 64.
+    public var transferArea: UInt = 0
 }
 
 extension SegmentRegister {
@@ -75,8 +82,12 @@ public struct StateLayout: Sendable {
     public let bounce = StateLayout.offset(\.translator.bounce)
     public let context = StateLayout.offset(\.translator.context)
     public let jumps = StateLayout.offset(\.translator.jumps)
+    public let pendingRecord = StateLayout.offset(\.translator.pendingRecord)
     public let pendingAddress = StateLayout.offset(\.translator.pendingAddress)
-    public let mxcsr = StateLayout.offset(\.translator.mxcsr)
+    public let bounceAddress = StateLayout.offset(\.translator.bounceAddress)
+    public let hasSSE = StateLayout.offset(\.translator.hasSSE)
+    public let hasX87 = StateLayout.offset(\.translator.hasX87)
+    public let transferArea = StateLayout.offset(\.translator.transferArea)
     public let hostMXCSR = StateLayout.offset(\.translator.hostMXCSR)
     private let segments = StateLayout.offset(\.segments)
 
