@@ -191,7 +191,8 @@ struct Assembler {
         return here - 1
     }
     mutating func bindShort(_ displacement: Int) {
-        cache.put(Int8(truncatingIfNeeded: here - displacement - 1), at: displacement)
+        precondition(here - displacement <= 128, "a short jump reaches too far")
+        cache.put(Int8(here - displacement - 1), at: displacement)
     }
     mutating func bind(_ displacement: Int) { cache.patchJump(at: displacement, to: here) }
     mutating func call(_ target: Int) {

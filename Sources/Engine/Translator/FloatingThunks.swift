@@ -15,19 +15,19 @@ enum FloatingThunks {
         let start = a.here
         a.op(0xF7, reg: 0, a.field(layout.cr0))
         a.word(ControlBits.em | ControlBits.ts)
-        let denied = a.shortJump(0x75)
+        let denied = a.jump(if: Condition.ne)
         a.op(0xF7, reg: 0, a.field(layout.cr4))
         a.word(ControlBits.osfxsr)
-        let off = a.shortJump(0x74)
+        let off = a.jump(if: Condition.e)
         a.load(Host.r9, a.field(layout.fpu + mxcsr))
         a.alu(4, .register(Host.r9), allMasked)
         a.alu(7, .register(Host.r9), allMasked)
-        let unmasked = a.shortJump(0x75)
+        let unmasked = a.jump(if: Condition.ne)
         moveSSE(&a, layout, load: true)
         a.storeImmediate(a.field(layout.hasSSE), 1)
         a.byte(0xF8)  // CLC
         a.ret()
-        for jump in [denied, off, unmasked] { a.bindShort(jump) }
+        for jump in [denied, off, unmasked] { a.bind(jump) }
         a.byte(0xF9)  // STC
         a.ret()
         return start
@@ -46,11 +46,11 @@ enum FloatingThunks {
         let start = a.here
         a.op(0xF7, reg: 0, a.field(layout.cr0))
         a.word(ControlBits.em | ControlBits.ts)
-        let denied = a.shortJump(0x75)
+        let denied = a.jump(if: Condition.ne)
         a.load(Host.r9, a.field(layout.fpu + control))
         a.alu(4, .register(Host.r9), 0x3F)
         a.alu(7, .register(Host.r9), 0x3F)
-        let unmasked = a.shortJump(0x75)
+        let unmasked = a.jump(if: Condition.ne)
         a.byte(0x50)  // PUSH RAX, PUSH RDX
         a.byte(0x52)
         restoreX87(&a, layout)
@@ -59,7 +59,7 @@ enum FloatingThunks {
         a.storeImmediate(a.field(layout.hasX87), 1)
         a.byte(0xF8)
         a.ret()
-        for jump in [denied, unmasked] { a.bindShort(jump) }
+        for jump in [denied, unmasked] { a.bind(jump) }
         a.byte(0xF9)
         a.ret()
         return start
