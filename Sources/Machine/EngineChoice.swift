@@ -13,6 +13,8 @@ public enum EngineChoice: String, CaseIterable, Sendable {
     case translator
     /// One instruction after the other: exact and traceable.
     case interpreter
+    /// Both, block by block, up to the first difference.
+    case lockstep
 }
 
 extension Machine {
@@ -21,8 +23,9 @@ extension Machine {
     ) throws(LguestError) -> any Engine {
         switch choice {
         case .interpreter: return Interpreter(memory: memory)
-        case .translator:
+        case .translator, .lockstep:
             do throws(HostDenial) {
+                if choice == .lockstep { return try Lockstep(memory: memory, storage: storage) }
                 return try Translator(memory: memory, storage: storage)
             } catch {
                 throw LguestError(

@@ -61,7 +61,11 @@ final class TranslationCache: CodeWriteObserver {
         return nil
     }
 
+    /// Whether generated code may find blocks by itself.
+    var usesTable = true
+
     private func enterInTable(_ number: Int, _ block: TranslatedBlock) {
+        guard usesTable else { return }
         // SAFETY: as in `find`.
         code.jumps[CodeCache.slot(block.eip)] = JumpEntry(
             eip: UInt64(block.eip), pageEntry: block.host &- UInt(block.eip),

@@ -24,7 +24,9 @@ public final class Translator: Engine {
     private var decoded: [Instruction] = []
     @exclusivity(unchecked) var pendingExit = Exit.budget
     /// Jumps between blocks are patched; lockstep runs without.
-    var connects = true
+    var connects = true {
+        didSet { cache.usesTable = connects }
+    }
     /// How often the processor core was asked, by operation.
     @exclusivity(unchecked) var helperCounts = [UInt64](repeating: 0, count: Operation.allCases.count)
     @exclusivity(unchecked) var slowAccesses: UInt64 = 0
@@ -103,6 +105,13 @@ public final class Translator: Engine {
             default: break
             }
         }
+    }
+
+    /// The instructions of the block at EIP, or nil where there is none (yet).
+    func preview(_ cpu: CPU) -> [Instruction]? {
+        guard cpu.mode == .flat32, let host = try? cpu.codeAddress(cpu.eip) else { return nil }
+        decode(host)
+        return decoded.isEmpty ? nil : decoded
     }
 
     /// Runs generated code from block `number` on.
