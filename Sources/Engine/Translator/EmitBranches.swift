@@ -37,6 +37,14 @@ extension BlockEmitter {
         }
     }
 
+    func emitPushSegment(_ k: Int) {
+        let selector = layout.segmentSelector(Int(instructions[k].destination.index))
+        pushing(k) { [unowned self] rm in
+            a.op(0xB7, map: 1, reg: Host.r9, a.field(selector))
+            a.store(rm, Host.r9)
+        }
+    }
+
     func emitPop(_ k: Int) {
         let to = hostRegister(instructions[k].destination.index)
         preserveFlags(k)

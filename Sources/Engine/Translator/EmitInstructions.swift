@@ -13,7 +13,7 @@ extension BlockEmitter {
             return
         }
         switch i.operation {
-        case .nop, .pause, .prefetch: break
+        case .nop, .pause, .prefetch, .fence: break
         case .mov: emitMove(k)
         case .lea: emitLea(i)
         case .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp: emitALU(k)
@@ -39,6 +39,11 @@ extension BlockEmitter {
             }
         case .push: emitPush(k)
         case .pop: emitPop(k)
+        case .pushSegment: emitPushSegment(k)
+        case .movFromSegment:
+            a.op(
+                0xB7, map: 1, reg: hostRegister(i.destination.index),
+                a.field(layout.segmentSelector(Int(i.source.index))))
         case .leave: emitLeave(k)
         case .movs, .stos, .lods: emitString(k)
         case .jcc, .jmp, .jcxz, .loop, .call, .ret: emitBranch(k)

@@ -44,16 +44,29 @@ extension BlockEmitter {
             scale: Int(i.scale), displacement: Int32(bitPattern: i.displacement))
     }
 
-    /// Adds the base of FS or GS to R11. A segment with a limit is left to the processor core.
+    /// Adds the base of FS or GS to R11, after the checks. What fails them is left to the processor core.
     private func addSegmentBase(_ k: Int) {
         let i = instructions[k]
         let isGS = i.segment == UInt8(SegmentIndex.gs)
         let writes = i.destination.isMemory && i.operation != .cmp && i.operation != .test && i.operation != .bt
         var bits: UInt8 = writes ? 2 : 1
         if isGS { bits <<= 2 }
-        a.op(0xF6, reg: 0, a.field(layout.unlimitedSegments))  // TEST byte
+        a.op(0xF6, reg: 0, a.field(layout.simpleSegments))  // TEST byte
         a.byte(bits)
         fallBack(k, if: Condition.e)
+        // Neither the last byte nor, where that wraps, the first one may lie beyond the limit.
+        let size = Int32(i.destination.isMemory ? i.destination.size : i.source.size)
+        let limit = a.field(layout.segmentLimit(Int(i.segment)))
+        if i.base == UInt8(GPR.zero) && i.index == UInt8(GPR.zero) && i.displacement < 0x1000 {
+            a.alu(7, limit, Int32(bitPattern: i.displacement) + size - 1)
+            fallBack(k, if: Condition.b)
+        } else {
+            a.lea(Host.r9, .at(Host.r11, size - 1))
+            a.op(0x3B, reg: Host.r9, .register(Host.r11))
+            fallBack(k, if: Condition.b)
+            a.op(0x3B, reg: Host.r9, limit)
+            fallBack(k, if: Condition.a)
+        }
         a.op(0x03, reg: Host.r11, a.field(layout.segmentBase(Int(i.segment))))
     }
 

@@ -48,6 +48,10 @@ enum NativeSupport {
         case .div, .idiv: return i.destination.size == 4
         case .push: return i.operandSize == 4
         case .pop: return i.operandSize == 4 && i.destination.kind == .register
+        case .pushSegment: return i.operandSize == 4
+        case .movFromSegment: return i.destination.kind == .register && i.destination.size == 4
+        // One processor sees its own accesses in order.
+        case .fence: return true
         case .leave: return i.operandSize == 4
         case .jcc: return i.operandSize == 4
         case .jmp, .call, .ret: return i.operandSize == 4

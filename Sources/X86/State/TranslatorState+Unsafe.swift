@@ -38,9 +38,9 @@ public struct TranslatorState {
 }
 
 extension SegmentRegister {
-    /// Bit 0: every offset may be read; bit 1: every offset may be written.
-    var unlimitedAccess: UInt32 {
-        guard isPresent, limit == UInt32.max, !isExpandDown else { return 0 }
+    /// Bit 0: offsets up to the limit may be read; bit 1: they may be written.
+    var simpleAccess: UInt32 {
+        guard isPresent, !isExpandDown else { return 0 }
         return (isReadable ? 1 : 0) | (isWritable ? 2 : 0)
     }
 }
@@ -73,7 +73,7 @@ public struct StateLayout: Sendable {
     public let cr0 = StateLayout.offset(\.cr0)
     public let cr4 = StateLayout.offset(\.cr4)
     public let fpu = StateLayout.offset(\.fpu)
-    public let unlimitedSegments = StateLayout.offset(\.unlimitedSegments)
+    public let simpleSegments = StateLayout.offset(\.simpleSegments)
     public let flagImage = StateLayout.offset(\.translator.flagImage)
     public let exitReason = StateLayout.offset(\.translator.exitReason)
     public let exitLink = StateLayout.offset(\.translator.exitLink)
@@ -94,6 +94,8 @@ public struct StateLayout: Sendable {
     public init() {}
 
     public func gpr(_ index: Int) -> Int { index * 8 }
+    public func segmentSelector(_ index: Int) -> Int { segments + index * MemoryLayout<SegmentRegister>.stride }
+    public func segmentLimit(_ index: Int) -> Int { segmentBase(index) + 4 }
     public func segmentBase(_ index: Int) -> Int { segments + index * MemoryLayout<SegmentRegister>.stride + 4 }
 
     private static func offset(_ path: PartialKeyPath<CPUState>) -> Int {
