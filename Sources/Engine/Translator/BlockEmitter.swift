@@ -115,7 +115,7 @@ final class BlockEmitter {
         a.alu(5, .register(Host.budget), count, wide: true)
         let stub = a.jump(if: Condition.s)
         place = .saved
-        outOfLine.append { [unowned self] in
+        outOfLine.append { [self] in
             a.bind(stub)
             a.lea64(Host.budget, .at(Host.budget, count))
             a.immediate(Host.r11, eip)
@@ -130,7 +130,7 @@ final class BlockEmitter {
         a.immediate64(Host.r9, UInt64(entry))
         a.op(0x3B, reg: Host.r9, .at(Host.r11, page * 8), wide: true)
         let stub = a.jump(if: Condition.ne)
-        outOfLine.append { [unowned self] in
+        outOfLine.append { [self] in
             a.bind(stub)
             a.immediate(Host.r11, eip)
             a.jump(to: thunks.moved)
@@ -204,7 +204,7 @@ final class BlockEmitter {
     /// `leaves`: generated code is left behind it.
     func fallBack(_ k: Int, if condition: Int, leaves: Bool = false) {
         let jump = a.jump(if: condition)
-        outOfLine.append { [unowned self] in
+        outOfLine.append { [self] in
             a.bind(jump)
             let last = leaves || k == instructions.count - 1 && NativeSupport.endsBlock(instructions[k])
             let number = addHelper(k, endsBlock: last)

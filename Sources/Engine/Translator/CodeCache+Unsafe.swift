@@ -77,7 +77,7 @@ final class CodeCache {
     func address(_ offset: Int) -> UInt { UInt(bitPattern: executable) &+ UInt(bitPattern: offset) }
 
     @inline(__always)
-    static func slot(_ eip: UInt32) -> Int { Int(eip & jumpMask) }
+    static func slot(_ eip: UInt32) -> Int { Int((eip ^ eip >> 12) & jumpMask) }
 
     /// Writes a 32-bit displacement at `offset` so that a jump whose displacement it is goes to `target`.
     func patchJump(at offset: Int, to target: Int) {

@@ -15,7 +15,7 @@ extension BlockEmitter {
         a.lea(Host.r11, .at(Host.esp, -4))
         access(
             k, at: Host.r11, 4, .write,
-            finish: { [unowned self] in a.move(Host.esp, Host.r11) }, body)
+            finish: { [self] in a.move(Host.esp, Host.r11) }, body)
     }
 
     func emitPush(_ k: Int) {
@@ -23,23 +23,23 @@ extension BlockEmitter {
         switch i.destination.kind {
         case .register:
             let register = hostRegister(i.destination.index)
-            pushing(k) { [unowned self] rm in a.store(rm, register) }
+            pushing(k) { [self] rm in a.store(rm, register) }
         case .memory:
-            access(k, 4, .read) { [unowned self] rm in
+            access(k, 4, .read) { [self] rm in
                 a.load(Host.r9, rm)
                 a.store(a.field(layout.spill), Host.r9)
             }
-            pushing(k) { [unowned self] rm in
+            pushing(k) { [self] rm in
                 a.load(Host.r9, a.field(layout.spill))
                 a.store(rm, Host.r9)
             }
-        default: pushing(k) { [unowned self] rm in a.storeImmediate(rm, i.immediate) }
+        default: pushing(k) { [self] rm in a.storeImmediate(rm, i.immediate) }
         }
     }
 
     func emitPushSegment(_ k: Int) {
         let selector = layout.segmentSelector(Int(instructions[k].destination.index))
-        pushing(k) { [unowned self] rm in
+        pushing(k) { [self] rm in
             a.op(0xB7, map: 1, reg: Host.r9, a.field(selector))
             a.store(rm, Host.r9)
         }
@@ -48,7 +48,7 @@ extension BlockEmitter {
     func emitPop(_ k: Int) {
         let to = hostRegister(instructions[k].destination.index)
         preserveFlags(k)
-        access(k, at: Host.esp, 4, .read) { [unowned self] rm in
+        access(k, at: Host.esp, 4, .read) { [self] rm in
             a.load(to, rm)
             if to != Host.esp { a.lea(Host.esp, .at(Host.esp, 4)) }
         }
@@ -56,7 +56,7 @@ extension BlockEmitter {
 
     func emitLeave(_ k: Int) {
         preserveFlags(k)
-        access(k, at: Host.rbp, 4, .read) { [unowned self] rm in
+        access(k, at: Host.rbp, 4, .read) { [self] rm in
             a.load(Host.r9, rm)
             a.lea(Host.esp, .at(Host.rbp, 4))
             a.move(Host.rbp, Host.r9)
@@ -79,19 +79,19 @@ extension BlockEmitter {
             }
         case .call:
             if i.destination.kind == .relative {
-                pushing(k) { [unowned self] rm in a.storeImmediate(rm, endEIP) }
+                pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
                 emitLink(to: target)
             } else {
                 emitTarget(k)
                 a.store(a.field(layout.exitLink), Host.r9)
-                pushing(k) { [unowned self] rm in a.storeImmediate(rm, endEIP) }
+                pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
                 a.load(Host.r9, a.field(layout.exitLink))
                 emitIndirect()
             }
         case .ret:
             preserveFlags(k)
             let extra = i.destination.kind == .immediate ? Int32(i.immediate & 0xFFFF) : 0
-            access(k, at: Host.esp, 4, .read) { [unowned self] rm in
+            access(k, at: Host.esp, 4, .read) { [self] rm in
                 a.load(Host.r9, rm)
                 a.lea(Host.esp, .at(Host.esp, 4 + extra))
             }
@@ -111,7 +111,7 @@ extension BlockEmitter {
         let i = instructions[k]
         preserveFlags(k)
         if i.destination.isMemory {
-            access(k, 4, .read) { [unowned self] rm in a.load(Host.r9, rm) }
+            access(k, 4, .read) { [self] rm in a.load(Host.r9, rm) }
         } else {
             a.move(Host.r9, hostRegister(i.destination.index))
         }
@@ -148,7 +148,7 @@ extension BlockEmitter {
         }
         let jump = condition.map { a.jump(if: $0) } ?? a.jump()
         let mustSave = place == .host
-        outOfLine.append { [unowned self] in
+        outOfLine.append { [self] in
             a.bind(jump)
             if samePage {
                 cache.links[number].jump = Int32(jump)
@@ -185,7 +185,7 @@ extension BlockEmitter {
         pageNumber(Host.r11, Host.r9)
         a.load64(Host.r10, a.field(layout.executeTable))
         a.load64(Host.r10, .memory(base: Host.r10, index: Host.r11, scale: 3, displacement: 0))
-        a.move(Host.r11, Host.r9)
+        a.op(0x33, reg: Host.r11, .register(Host.r9))  // the page number, XOR the address
         a.alu(4, .register(Host.r11), Int32(CodeCache.jumpMask))
         a.op(0xC1, reg: 4, .register(Host.r11))  // SHL: 32 bytes an entry
         a.byte(5)

@@ -75,7 +75,7 @@ extension BlockEmitter {
         let missing = a.jump(if: Condition.e)
         let back = a.here
         if sse { hasSSE = true } else { hasX87 = true }
-        outOfLine.append { [unowned self] in
+        outOfLine.append { [self] in
             a.bind(missing)
             a.call(sse ? thunks.loadSSE : thunks.loadX87)
             a.jump(if: Condition.ae, to: back)
@@ -103,7 +103,7 @@ extension BlockEmitter {
             }
         let inRM = !inReg && (i.destination.kind == .register || i.source.kind == .register)
         let reg = inReg ? hostRegister(UInt8(i.reg)) : i.reg
-        let one = { [unowned self] (rm: RM) in
+        let one = { [self] (rm: RM) in
             a.op(i.opcode, map: i.map, reg: reg, rm, prefix: prefix)
             if hasImmediate { a.byte(UInt8(truncatingIfNeeded: i.immediate)) }
         }
@@ -147,7 +147,7 @@ extension BlockEmitter {
             }
             return
         }
-        access(k, Int(i.destination.size), FloatingSupport.stores(i) ? .write : .read) { [unowned self] rm in
+        access(k, Int(i.destination.size), FloatingSupport.stores(i) ? .write : .read) { [self] rm in
             a.op(i.opcode, reg: i.reg, rm)
         }
     }

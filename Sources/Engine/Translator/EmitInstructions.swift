@@ -103,15 +103,15 @@ extension BlockEmitter {
                 emitImmediate(i.immediate, size: size)
             }
         case (.register, .memory):
-            access(k, Int(size), .read) { [unowned self] rm in
+            access(k, Int(size), .read) { [self] rm in
                 withByteRegister(i.destination) { emitSized(0x8A, size: size, reg: $0, rm) }
             }
         case (.memory, .register):
-            access(k, Int(size), .write) { [unowned self] rm in
+            access(k, Int(size), .write) { [self] rm in
                 withByteRegister(i.source) { emitSized(0x88, size: size, reg: $0, rm) }
             }
         default:
-            access(k, Int(size), .write) { [unowned self] rm in
+            access(k, Int(size), .write) { [self] rm in
                 emitSized(0xC6, size: size, reg: 0, rm)
                 emitImmediate(i.immediate, size: size)
             }
@@ -162,15 +162,15 @@ extension BlockEmitter {
         case (.register, .immediate):
             onRegisters(k) { emitALUImmediate(index, i, .register(number(i.destination))) }
         case (.register, .memory):
-            access(k, Int(size), .read) { [unowned self] rm in
+            access(k, Int(size), .read) { [self] rm in
                 withByteRegister(i.destination) { emitSized(index << 3 | 2, size: size, reg: $0, rm) }
             }
         case (.memory, .register):
-            access(k, Int(size), kind) { [unowned self] rm in
+            access(k, Int(size), kind) { [self] rm in
                 withByteRegister(i.source) { emitSized(index << 3, size: size, reg: $0, rm) }
             }
         default:
-            access(k, Int(size), kind) { [unowned self] rm in emitALUImmediate(index, i, rm) }
+            access(k, Int(size), kind) { [self] rm in emitALUImmediate(index, i, rm) }
         }
     }
 
@@ -190,7 +190,7 @@ extension BlockEmitter {
     private func emitTest(_ k: Int) {
         let i = instructions[k]
         let size = i.destination.size
-        let one = { [unowned self] (rm: RM) in
+        let one = { [self] (rm: RM) in
             if i.source.kind == .immediate {
                 emitSized(0xF6, size: size, reg: 0, rm)
                 emitImmediate(i.immediate, size: size)
@@ -221,7 +221,7 @@ extension BlockEmitter {
             }
         let isProduct = i.operation == .mul || i.operation == .imul1
         if i.destination.isMemory {
-            access(k, Int(size), isProduct ? .read : .modify) { [unowned self] rm in
+            access(k, Int(size), isProduct ? .read : .modify) { [self] rm in
                 emitSized(opcode, size: size, reg: index, rm)
             }
         } else {
@@ -242,7 +242,7 @@ extension BlockEmitter {
             case .shr: 5
             default: 7
             }
-        let one = { [unowned self] (rm: RM) in
+        let one = { [self] (rm: RM) in
             if i.source.kind != .immediate {
                 emitSized(0xD2, size: size, reg: index, rm)
             } else if i.immediate & 31 == 1 {
@@ -264,7 +264,7 @@ extension BlockEmitter {
         let i = instructions[k]
         let to = hostRegister(i.destination.index)
         let prefix: UInt8 = i.operandSize == 2 ? 0x66 : 0
-        let one = { [unowned self] (rm: RM) in a.op(i.opcode, map: 1, reg: to, rm, prefix: prefix) }
+        let one = { [self] (rm: RM) in a.op(i.opcode, map: 1, reg: to, rm, prefix: prefix) }
         if i.source.isMemory {
             access(k, Int(i.source.size), .read, one)
         } else {
@@ -275,7 +275,7 @@ extension BlockEmitter {
     private func emitMultiplyImmediate(_ k: Int) {
         let i = instructions[k]
         let to = hostRegister(i.destination.index)
-        let one = { [unowned self] (rm: RM) in
+        let one = { [self] (rm: RM) in
             a.op(0x69, reg: to, rm, prefix: i.operandSize == 2 ? 0x66 : 0)
             emitImmediate(i.immediate, size: i.operandSize)
         }
@@ -290,7 +290,7 @@ extension BlockEmitter {
         let i = instructions[k]
         let from = hostRegister(i.source.index)
         let base: UInt8 = i.operation == .shld ? 0xA4 : 0xAC
-        let one = { [unowned self] (rm: RM) in
+        let one = { [self] (rm: RM) in
             let byImmediate = i.third.kind == .immediate
             a.op(
                 byImmediate ? base : base + 1, map: 1, reg: from, rm, prefix: i.operandSize == 2 ? 0x66 : 0)
@@ -306,7 +306,7 @@ extension BlockEmitter {
     private func emitSet(_ k: Int) {
         let i = instructions[k]
         if i.destination.isMemory {
-            access(k, 1, .write) { [unowned self] rm in a.op(i.opcode, map: 1, reg: 0, rm) }
+            access(k, 1, .write) { [self] rm in a.op(i.opcode, map: 1, reg: 0, rm) }
         } else {
             onRegisters(k) { a.op(i.opcode, map: 1, reg: 0, .register(Int(i.destination.index))) }
         }

@@ -94,7 +94,7 @@ extension BlockEmitter {
     ) {
         let jumps = lookUp(register, size, kind)
         let restored = neededRestore(k)
-        let emit = { [unowned self] in
+        let emit = { [self] in
             restore(restored)
             body(.sum(Host.r10, register))
             finish?()
@@ -104,7 +104,7 @@ extension BlockEmitter {
         let after = a.here
         flagsWritten(k, restored: restored)
         let flagsLive = place != .saved
-        outOfLine.append { [unowned self] in
+        outOfLine.append { [self] in
             for jump in jumps { a.bind(jump) }
             if register != Host.r11 { a.move(Host.r11, register) }
             let i = instructions[k]

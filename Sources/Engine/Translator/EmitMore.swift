@@ -14,7 +14,7 @@ extension BlockEmitter {
             emitSized(0x86, size: size, reg: number(i.source), .register(number(i.destination)))
             return
         }
-        access(k, Int(size), .modify) { [unowned self] rm in
+        access(k, Int(size), .modify) { [self] rm in
             withByteRegister(i.source) {
                 emitSized(0x8A, size: size, reg: Host.r9, rm)
                 emitSized(0x88, size: size, reg: $0, rm)
@@ -36,7 +36,7 @@ extension BlockEmitter {
         let size = i.destination.size
         let opcode: UInt8 = i.operation == .xadd ? 0xC0 : 0xB0
         if i.destination.isMemory {
-            access(k, Int(size), .modify) { [unowned self] rm in
+            access(k, Int(size), .modify) { [self] rm in
                 withByteRegister(i.source) { emitSized(opcode, map: 1, size: size, reg: $0, rm) }
             }
         } else {
@@ -58,7 +58,7 @@ extension BlockEmitter {
             }
         let prefix: UInt8 = i.destination.size == 2 ? 0x66 : 0
         let byImmediate = i.source.kind == .immediate
-        let one = { [unowned self] (rm: RM, register: Int) in
+        let one = { [self] (rm: RM, register: Int) in
             if byImmediate {
                 a.op(0xBA, map: 1, reg: 4 + Int(index), rm, prefix: prefix)
                 a.byte(UInt8(truncatingIfNeeded: i.immediate))
@@ -88,7 +88,7 @@ extension BlockEmitter {
         a.op(0xC1, reg: 7, .register(Host.r9))  // SAR 5
         a.byte(5)
         a.lea(Host.r11, .memory(base: formed, index: Host.r9, scale: 2, displacement: 0))
-        access(k, at: Host.r11, 4, kind) { [unowned self] rm in
+        access(k, at: Host.r11, 4, kind) { [self] rm in
             a.load(Host.r9, a.field(layout.spill))
             one(rm, Host.r9)
         }
@@ -100,7 +100,7 @@ extension BlockEmitter {
         let i = instructions[k]
         preserveFlags(k)
         if i.destination.isMemory {
-            access(k, 4, .read) { [unowned self] rm in a.load(Host.r9, rm) }
+            access(k, 4, .read) { [self] rm in a.load(Host.r9, rm) }
         } else {
             a.move(Host.r9, hostRegister(i.destination.index))
         }
@@ -134,27 +134,27 @@ extension BlockEmitter {
         let step = Int32(size)
         switch i.operation {
         case .lods:
-            access(k, at: Host.rsi, Int(size), .read) { [unowned self] rm in
+            access(k, at: Host.rsi, Int(size), .read) { [self] rm in
                 emitSized(0x8A, size: size, reg: Host.rax, rm)
                 a.lea(Host.rsi, .at(Host.rsi, step))
             }
         case .stos:
             access(
                 k, at: Host.rdi, Int(size), .write,
-                finish: { [unowned self] in a.lea(Host.rdi, .at(Host.rdi, step)) }
-            ) { [unowned self] rm in emitSized(0x88, size: size, reg: Host.rax, rm) }
+                finish: { [self] in a.lea(Host.rdi, .at(Host.rdi, step)) }
+            ) { [self] rm in emitSized(0x88, size: size, reg: Host.rax, rm) }
         default:
-            access(k, at: Host.rsi, Int(size), .read) { [unowned self] rm in
+            access(k, at: Host.rsi, Int(size), .read) { [self] rm in
                 emitSized(0x8A, size: size, reg: Host.r9, rm)
                 a.store(a.field(layout.spill), Host.r9)
             }
             access(
                 k, at: Host.rdi, Int(size), .write,
-                finish: { [unowned self] in
+                finish: { [self] in
                     a.lea(Host.rsi, .at(Host.rsi, step))
                     a.lea(Host.rdi, .at(Host.rdi, step))
                 }
-            ) { [unowned self] rm in
+            ) { [self] rm in
                 a.load(Host.r9, a.field(layout.spill))
                 emitSized(0x88, size: size, reg: Host.r9, rm)
             }

@@ -9,10 +9,10 @@ import X86
 final class TranslationCache: CodeWriteObserver {
     let code: CodeCache
     let memory: GuestMemory
-    @exclusivity(unchecked) var blocks: ContiguousArray<TranslatedBlock> = []
-    @exclusivity(unchecked) var links: ContiguousArray<Link> = []
-    @exclusivity(unchecked) var accesses: ContiguousArray<AccessRecord> = []
-    @exclusivity(unchecked) var helpers: ContiguousArray<HelperRecord> = []
+    @exclusivity(unchecked) var blocks = Arena<TranslatedBlock>()
+    @exclusivity(unchecked) var links = Arena<Link>()
+    @exclusivity(unchecked) var accesses = Arena<AccessRecord>()
+    @exclusivity(unchecked) var helpers = Arena<HelperRecord>()
     @exclusivity(unchecked) var counters = EngineCounters()
     /// First block of each page frame, or -1.
     private let pageHeads: UnsafeMutablePointer<Int32>
@@ -30,6 +30,10 @@ final class TranslationCache: CodeWriteObserver {
     deinit {
         // SAFETY: allocated in `init`.
         pageHeads.deallocate()
+        blocks.free()
+        links.free()
+        accesses.free()
+        helpers.free()
     }
 
     private func frame(_ host: UInt) -> Int { Int((host &- UInt(bitPattern: memory.base)) >> 12) }
@@ -103,10 +107,10 @@ final class TranslationCache: CodeWriteObserver {
             pageHeads[page] = -1
             memory.codePages[page] = 0
         }
-        blocks.removeAll(keepingCapacity: true)
-        links.removeAll(keepingCapacity: true)
-        accesses.removeAll(keepingCapacity: true)
-        helpers.removeAll(keepingCapacity: true)
+        blocks.removeAll()
+        links.removeAll()
+        accesses.removeAll()
+        helpers.removeAll()
         code.empty()
     }
 

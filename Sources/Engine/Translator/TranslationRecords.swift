@@ -5,7 +5,7 @@
 
 import X86
 
-struct TranslatedBlock {
+struct TranslatedBlock: BitwiseCopyable {
     /// Host address of the first instruction byte.
     var host: UInt
     /// Linear address of it; code knows its own addresses, so it is part of the key.
@@ -25,7 +25,7 @@ struct TranslatedBlock {
 }
 
 /// A jump from the end of a block to another one.
-struct Link {
+struct Link: BitwiseCopyable {
     /// Offset of the displacement that is patched.
     var jump: Int32
     /// Where it goes while the target is not known.
@@ -41,7 +41,7 @@ struct Link {
 }
 
 /// A memory access that may take the slow path.
-struct AccessRecord {
+struct AccessRecord: BitwiseCopyable {
     var eip: UInt32
     var block: Int32
     /// Instructions of the block from this one on.
@@ -59,7 +59,7 @@ struct AccessRecord {
 }
 
 /// An instruction that is carried out by the processor core.
-struct HelperRecord {
+struct HelperRecord: BitwiseCopyable {
     var instruction: Instruction
     var eip: UInt32
     var block: Int32

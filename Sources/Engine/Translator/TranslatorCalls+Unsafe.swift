@@ -57,10 +57,13 @@ extension Translator {
 
     @inline(__always)
     fileprivate func carryOut(_ number: Int) -> UInt32 {
+        let cache = cache
+        let cpu = cpu
         let record = cache.helpers[number]
-        helperCounts[record.instruction.operation.number] += 1
+        helperCounts[record.instruction.operation.number] &+= 1
         let left = Int(record.left)
         cpu.eip = record.eip
+        if let done = loadSegment(record) { return done }
         cpu.setFlagImage(cpu.system.translator.flagImage)
         do throws(Fault) {
             let outcome = try cpu.execute(record.instruction)
@@ -79,6 +82,33 @@ extension Translator {
         } catch {
             leave(.exception(error), eip: record.eip, notRun: left)
         }
+        return 1
+    }
+
+    /// The two that kernel entries and exits consist of: MOV to a segment register and POP of one. Flags are
+    /// not touched.
+    @inline(__always)
+    private func loadSegment(_ record: HelperRecord) -> UInt32? {
+        let operation = record.instruction.operation
+        guard operation == .movToSegment || operation == .popSegment, !record.endsBlock else { return nil }
+        do throws(Fault) {
+            let i = record.instruction
+            if operation == .movToSegment {
+                guard i.source.kind == .register else { return nil }
+                try cpu.loadSegment(
+                    Int(i.destination.index), UInt16(truncatingIfNeeded: cpu[r32: Int(i.source.index)]))
+            } else {
+                guard i.operandSize == 4 else { return nil }
+                let top = cpu[r32: GPR.esp]
+                try cpu.loadSegment(Int(i.destination.index), try cpu.load(top))
+                cpu[r32: GPR.esp] = top &+ 4
+            }
+        } catch {
+            leave(.exception(error), eip: record.eip, notRun: Int(record.left))
+            return 1
+        }
+        if cpu.attention == 0 && cpu.mode == .flat32 { return 0 }
+        resume(eip: record.eip &+ UInt32(record.instruction.length), notRun: Int(record.left) - 1)
         return 1
     }
 
