@@ -26,7 +26,7 @@ let package = Package(
         .systemLibrary(name: "CZydis", providers: [.apt(["libzydis-dev"])]),
         .target(name: "GuestMemory", dependencies: ["CHost"], swiftSettings: strict),
         .target(name: "X86", dependencies: ["GuestMemory", "CHost"], swiftSettings: strict),
-        .target(name: "Engine", dependencies: ["X86"], swiftSettings: strict),
+        .target(name: "Engine", dependencies: ["X86", "GuestMemory", "CHost"], swiftSettings: strict),
         .target(name: "Trace", dependencies: ["Support", "X86", "CZydis"], swiftSettings: strict),
         .target(name: "Boot", dependencies: ["Support", "GuestMemory"], swiftSettings: strict),
         .systemLibrary(name: "CSlirp", providers: [.apt(["libslirp-dev"])]),

@@ -33,6 +33,18 @@ public protocol Engine: AnyObject {
     /// Forgets all decoded or translated code.
     func flushCode()
     var counters: EngineCounters { get }
+    /// What else this engine counts, for `--stats`, in the order to be shown.
+    var details: [EngineDetail] { get }
+}
+
+extension Engine {
+    public var details: [EngineDetail] { [] }
+}
+
+/// A counter that only one engine has.
+public struct EngineDetail: Equatable, Sendable {
+    public var name: String
+    public var value: UInt64
 }
 
 /// What an engine counts; always on.

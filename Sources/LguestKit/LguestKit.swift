@@ -22,7 +22,7 @@ public func runOnTerminal(_ configuration: MachineConfiguration) throws(LguestEr
     let devices = try MachineDevices(configuration, eventLoop: eventLoop) { Report.line("lguest: \($0)") }
     let machine = try Machine(
         request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop,
-        backend: terminal, devices: devices)
+        backend: terminal, devices: devices, engine: configuration.engine)
     terminal.onUserInterrupt = { [weak machine] in machine?.stop(.userInterrupt) }
     terminal.onWarning = { Report.line("lguest: \($0)") }
     if configuration.verbose {

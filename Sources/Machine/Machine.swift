@@ -45,7 +45,8 @@ public final class Machine {
     /// first on the bus, before `devices`.
     public init(
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
-        backend: any ConsoleBackend, devices: MachineDevices = MachineDevices()
+        backend: any ConsoleBackend, devices: MachineDevices = MachineDevices(),
+        engine choice: EngineChoice = .translator
     ) throws(LguestError) {
         self.clock = clock
         self.eventLoop = eventLoop
@@ -62,7 +63,7 @@ public final class Machine {
             throw LguestError(.host, "the host gives no memory for the guest: \(error)")
         }
         kernel = try request.load(into: memory)
-        engine = Interpreter(memory: memory)
+        engine = try Machine.makeEngine(choice, memory, storage)
         var services = LguestServices(
             memory: memory, ports: environment.ports, clock: clock, tscKHz: environment.tscKHz,
             earlyConsole: { [backend] in backend.write($0) },

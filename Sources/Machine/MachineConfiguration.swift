@@ -23,6 +23,8 @@ public struct MachineConfiguration: Sendable {
     public var verbose: Bool
     /// Print instruction counts and times on stderr at the end.
     public var showStatistics: Bool
+    /// How guest code is carried out.
+    public var engine = EngineChoice.translator
 
     public init(
         memoryBytes: UInt64, kernelPath: String, initrdPath: String? = nil, commandLine: String = "",

@@ -22,6 +22,7 @@ extension Machine {
         add("blocks invalidated", counters.blocksInvalidated)
         add("code cache flushes", counters.flushes)
         add("single steps", counters.singleSteps)
+        for detail in engine.details { add(detail.name, detail.value) }
         add("interrupts", guest.interrupts)
         add("emulated instructions", guest.emulatedInstructions)
         add("queued hypercalls", guest.asyncHypercalls)

@@ -45,6 +45,7 @@ struct BootCommand: ParsableCommand {
         machine.commandLine = kernelArguments.joined(separator: " ")
         machine.verbose = options.verbose
         machine.showStatistics = options.stats
+        machine.engine = options.engine
         return machine
     }
 }

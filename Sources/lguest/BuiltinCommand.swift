@@ -36,6 +36,7 @@ struct BuiltinCommand: ParsableCommand {
         machine.commandLine = arguments.joined(separator: " ")
         machine.verbose = options.verbose
         machine.showStatistics = options.stats
+        machine.engine = options.engine
         return machine
     }
 }

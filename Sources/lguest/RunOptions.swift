@@ -3,12 +3,9 @@
 // Options that all subcommands share which run a guest.
 
 import ArgumentParser
+import LguestKit
 
-/// How guest code is carried out.
-enum EngineName: String, CaseIterable, ExpressibleByArgument {
-    /// One instruction after the other: exact and traceable.
-    case interpreter
-}
+extension EngineChoice: ExpressibleByArgument {}
 
 struct RunOptions: ParsableArguments {
     @Flag(name: [.short, .long], help: "Say what is being done.")
@@ -18,5 +15,5 @@ struct RunOptions: ParsableArguments {
     var stats = false
 
     @Option(name: .long, help: ArgumentHelp("How guest code is run.", valueName: "NAME"))
-    var engine = EngineName.interpreter
+    var engine = EngineChoice.translator
 }

@@ -167,6 +167,7 @@ extension CPU {
     public func readPhysical(_ address: UInt64, _ width: Int) -> UInt64 {
         let memory = memory
         guard memory.contains(address, length: UInt64(width)) else {
+            if let rehearsal = owner.rehearsal { return rehearsal.reachedDevice() }
             return environment.mmioRead(address, width: width)
         }
         // SAFETY: the range was checked just above.
@@ -183,7 +184,15 @@ extension CPU {
     public func writePhysical(_ address: UInt64, _ width: Int, _ value: UInt64) {
         let memory = memory
         guard memory.contains(address, length: UInt64(width)) else {
+            if let rehearsal = owner.rehearsal {
+                _ = rehearsal.reachedDevice()
+                return
+            }
             environment.mmioWrite(address, width: width, value: value)
+            return
+        }
+        if let rehearsal = owner.rehearsal {
+            rehearsal.write(memory, address, width, value)
             return
         }
         memory.announceWrite(address: address, length: UInt64(width))

@@ -48,6 +48,8 @@ public final class CPUStorage {
     public let tables: TranslationTables
     public let environment: any CPUEnvironment
     let state: UnsafeMutablePointer<CPUState>
+    /// Where stores go that must be undone; nil except in tests and in lockstep.
+    public var rehearsal: Rehearsal?
 
     public init(memory: GuestMemory, environment: any CPUEnvironment) throws(GuestMemoryError) {
         self.memory = memory

@@ -106,6 +106,11 @@ public struct CPUState {
     public var branches = InlineArray<16, UInt32>(repeating: 0)
     public var branchCursor: UInt32 = 0
 
+    /// Bits 0 and 1: FS, bits 2 and 3: GS may be read, written at offsets up to the limit.
+    public var simpleSegments: UInt32 = 0
+    /// What generated code and its engine tell each other.
+    public var translator = TranslatorState()
+
     init(tables: TranslationTables) {
         readTable = tables.kernelRead
         writeTable = tables.kernelWrite

@@ -114,6 +114,8 @@ extension CPU {
             mode.insert(.flatData)
         }
         system.mode = mode
+        system.simpleSegments =
+            self[segment: SegmentIndex.fs].simpleAccess | self[segment: SegmentIndex.gs].simpleAccess << 2
     }
 
     /// The linear address of `offset` in a segment after the checks for an access of `size` bytes.

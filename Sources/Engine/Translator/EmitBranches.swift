@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stack, and what ends blocks. A direct jump goes straight to the next block's code once that is known;
+// to another page, after a look whether that page is still mapped where it was. Indirect jumps and returns
+// look into the jump table.
+
+import X86
+
+extension BlockEmitter {
+    // Stack
+
+    /// Pushes what `body` stores to the operand it is given.
+    private func pushing(_ k: Int, _ body: @escaping (RM) -> Void) {
+        preserveFlags(k)
+        a.lea(Host.r11, .at(Host.esp, -4))
+        access(
+            k, at: Host.r11, 4, .write,
+            finish: { [self] in a.move(Host.esp, Host.r11) }, body)
+    }
+
+    func emitPush(_ k: Int) {
+        let i = instructions[k]
+        switch i.destination.kind {
+        case .register:
+            let register = hostRegister(i.destination.index)
+            pushing(k) { [self] rm in a.store(rm, register) }
+        case .memory:
+            access(k, 4, .read) { [self] rm in
+                a.load(Host.r9, rm)
+                a.store(a.field(layout.spill), Host.r9)
+            }
+            pushing(k) { [self] rm in
+                a.load(Host.r9, a.field(layout.spill))
+                a.store(rm, Host.r9)
+            }
+        default: pushing(k) { [self] rm in a.storeImmediate(rm, i.immediate) }
+        }
+    }
+
+    func emitPushSegment(_ k: Int) {
+        let selector = layout.segmentSelector(Int(instructions[k].destination.index))
+        pushing(k) { [self] rm in
+            a.op(0xB7, map: 1, reg: Host.r9, a.field(selector))
+            a.store(rm, Host.r9)
+        }
+    }
+
+    func emitPop(_ k: Int) {
+        let to = hostRegister(instructions[k].destination.index)
+        preserveFlags(k)
+        access(k, at: Host.esp, 4, .read) { [self] rm in
+            a.load(to, rm)
+            if to != Host.esp { a.lea(Host.esp, .at(Host.esp, 4)) }
+        }
+    }
+
+    func emitLeave(_ k: Int) {
+        preserveFlags(k)
+        access(k, at: Host.rbp, 4, .read) { [self] rm in
+            a.load(Host.r9, rm)
+            a.lea(Host.esp, .at(Host.rbp, 4))
+            a.move(Host.rbp, Host.r9)
+        }
+    }
+
+    // Branches
+
+    func emitBranch(_ k: Int) {
+        let i = instructions[k]
+        let target = endEIP &+ i.immediate
+        switch i.operation {
+        case .jcc: emitConditional(i.condition, target)
+        case .jmp:
+            if i.destination.kind == .relative {
+                emitLink(to: target)
+            } else {
+                emitTarget(k)
+                emitIndirect()
+            }
+        case .call:
+            if i.destination.kind == .relative {
+                pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
+                emitLink(to: target)
+            } else {
+                emitTarget(k)
+                a.store(a.field(layout.exitLink), Host.r9)
+                pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
+                a.load(Host.r9, a.field(layout.exitLink))
+                emitIndirect()
+            }
+        case .ret:
+            preserveFlags(k)
+            let extra = i.destination.kind == .immediate ? Int32(i.immediate & 0xFFFF) : 0
+            access(k, at: Host.esp, 4, .read) { [self] rm in
+                a.load(Host.r9, rm)
+                a.lea(Host.esp, .at(Host.esp, 4 + extra))
+            }
+            emitIndirect()
+        default:
+            let isLoop = i.operation == .loop
+            if isLoop { a.lea(Host.rcx, .at(Host.rcx, -1)) }
+            let zero = a.shortJump(0xE3)
+            emitLink(to: isLoop ? target : endEIP)
+            a.bindShort(zero)
+            emitLink(to: isLoop ? endEIP : target)
+        }
+    }
+
+    /// The target of an indirect jump or call in R9.
+    private func emitTarget(_ k: Int) {
+        let i = instructions[k]
+        preserveFlags(k)
+        if i.destination.isMemory {
+            access(k, 4, .read) { [self] rm in a.load(Host.r9, rm) }
+        } else {
+            a.move(Host.r9, hostRegister(i.destination.index))
+        }
+    }
+
+    private func emitConditional(_ code: UInt8, _ target: UInt32) {
+        var condition = Int(code)
+        if place == .saved {
+            if code >= 12 {
+                a.restoreFlags(layout)
+                place = .both
+            } else {
+                // One look at the saved flags; code 0 is about OF, which is in the low byte.
+                let masks: [UInt8] = [1, 1, 0x40, 0x41, 0x80, 0x04]
+                a.op(0xF6, reg: 0, a.field(layout.flagImage + (code < 2 ? 0 : 1)))
+                a.byte(masks[Int(code >> 1)])
+                condition = code & 1 == 0 ? Condition.ne : Condition.e
+            }
+        }
+        emitLink(to: target, if: condition)
+        emitLink(to: endEIP)
+    }
+
+    /// A jump to the block at `target`, under a condition or always.
+    func emitLink(to target: UInt32, if condition: Int? = nil) {
+        let number = cache.links.count
+        let samePage = target >> 12 == eip >> 12
+        let saved = samePage ? place != .host : true
+        cache.links.append(Link(jump: 0, stub: 0, guardValue: -1, target: target, flagsSaved: saved))
+        if !samePage && condition == nil {
+            if place == .host { a.saveFlags(layout) }
+            emitGuard(number, target)
+            return
+        }
+        let jump = condition.map { a.jump(if: $0) } ?? a.jump()
+        let mustSave = place == .host
+        outOfLine.append { [self] in
+            a.bind(jump)
+            if samePage {
+                cache.links[number].jump = Int32(jump)
+                cache.links[number].stub = Int32(a.here)
+                a.immediate(Host.r11, UInt32(number))
+                a.jump(to: mustSave ? thunks.linkSavingFlags : thunks.link)
+            } else {
+                if mustSave { a.saveFlags(layout) }
+                emitGuard(number, target)
+            }
+        }
+    }
+
+    /// Goes on in another page if that is mapped as it was when the link was made. The flags are saved.
+    private func emitGuard(_ number: Int, _ target: UInt32) {
+        a.load64(Host.r11, a.field(layout.executeTable))
+        a.immediate64(Host.r9, UInt64.max)
+        let value = a.here - 8
+        a.op(
+            0x3B, reg: Host.r9, .at(Host.r11, Int32(bitPattern: target >> 12) * 8), wide: true)
+        let differs = a.shortJump(0x75)
+        let jump = a.jump()
+        a.bindShort(differs)
+        a.bind(jump)
+        cache.links[number].jump = Int32(jump)
+        cache.links[number].stub = Int32(a.here)
+        cache.links[number].guardValue = Int32(value)
+        a.immediate(Host.r11, UInt32(number))
+        a.jump(to: thunks.link)
+    }
+
+    /// Goes on at the linear address in R9. The flags are saved.
+    func emitIndirect() {
+        pageNumber(Host.r11, Host.r9)
+        a.load64(Host.r10, a.field(layout.executeTable))
+        a.load64(Host.r10, .memory(base: Host.r10, index: Host.r11, scale: 3, displacement: 0))
+        a.op(0x33, reg: Host.r11, .register(Host.r9))  // the page number, XOR the address
+        a.alu(4, .register(Host.r11), Int32(CodeCache.jumpMask))
+        a.op(0xC1, reg: 4, .register(Host.r11))  // SHL: 32 bytes an entry
+        a.byte(5)
+        a.op(0x03, reg: Host.r11, a.field(layout.jumps), wide: true)
+        a.op(0x3B, reg: Host.r9, .at(Host.r11), wide: true)
+        a.jump(if: Condition.ne, to: thunks.indirectMiss)
+        a.op(0x3B, reg: Host.r10, .at(Host.r11, 8), wide: true)
+        a.jump(if: Condition.ne, to: thunks.indirectMiss)
+        a.op(0xFF, reg: 4, .at(Host.r11, 16))
+    }
+}

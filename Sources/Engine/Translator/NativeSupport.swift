@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which instructions the translator carries out itself. All others go to the processor core.
+
+import CHost
+import X86
+
+enum NativeSupport {
+    /// Whether the x87 unit's state can be moved by itself.
+    static let hasXSAVE = lguest_host_has_xsave() != 0
+
+    /// Whether a block ends with `i`. What only might change the mode or ask for attention does not: the
+    /// function that carries it out looks.
+    static func endsBlock(_ i: Instruction) -> Bool {
+        switch i.operation {
+        case .movToSegment, .popSegment: i.destination.index == UInt8(SegmentIndex.ss)
+        case .lds, .les, .lfs, .lgs, .popf, .cli, .sti, .in, .out: false
+        // These may unmask floating-point exceptions.
+        case .ldmxcsr, .fxrstor: true
+        case .x87Memory: FloatingSupport.mayUnmask(i)
+        default: i.endsBlock
+        }
+    }
+
+    /// Whether `BlockEmitter` has code for `i` in the flat 32-bit mode.
+    static func handles(_ i: Instruction) -> Bool {
+        let memory = i.destination.isMemory || i.source.isMemory || i.third.isMemory
+        if memory {
+            guard i.addressSize == 4, i.segment != UInt8(SegmentIndex.cs) else { return false }
+        }
+        switch i.operation {
+        case .mov:
+            // Other kinds of operands than these are none of ours.
+            return i.destination.kind == .register || i.destination.isMemory
+        case .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .inc, .dec, .neg, .not,
+            .shl, .shr, .sar, .rol, .ror, .rcl, .rcr, .lea, .nop, .pause, .prefetch, .cbw, .cwd, .clc, .stc,
+            .cmc, .cld, .std, .bswap, .set, .cmov, .cmpxchg, .xadd, .xchg, .bsf, .bsr, .imul2, .imul3,
+            .mul, .imul1, .lahf, .sahf, .shld, .shrd:
+            if i.operation == .bswap { return i.operandSize == 4 }
+            // A high byte changes places with AL, which CMPXCHG compares.
+            return !(i.operation == .cmpxchg && memory && i.source.size == 1 && i.source.index > 3)
+        case .movzx, .movsx:
+            // A high byte cannot be combined with the register that stands for ESP.
+            return !(i.source.kind == .register && i.source.size == 1 && i.source.index > 3
+                && i.destination.index == UInt8(GPR.esp))
+        case .bt, .bts, .btr, .btc:
+            return i.destination.kind == .register || i.destination.size == 4
+        case .div, .idiv: return i.destination.size == 4
+        case .push: return i.operandSize == 4
+        case .pop: return i.operandSize == 4 && i.destination.kind == .register
+        case .pushSegment: return i.operandSize == 4
+        case .movFromSegment: return i.destination.kind == .register && i.destination.size == 4
+        // One processor sees its own accesses in order.
+        case .fence: return true
+        case .leave: return i.operandSize == 4
+        case .jcc: return i.operandSize == 4
+        case .jmp, .call, .ret: return i.operandSize == 4
+        case .jcxz, .loop: return i.operandSize == 4 && i.addressSize == 4
+        case .movs, .stos, .lods:
+            return i.addressSize == 4 && i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
+                && i.segment != UInt8(SegmentIndex.fs) && i.segment != UInt8(SegmentIndex.gs)
+                && i.segment != UInt8(SegmentIndex.cs)
+        default: return FloatingSupport.handles(i)
+        }
+    }
+}

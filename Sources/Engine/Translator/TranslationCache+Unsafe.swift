@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finds translated blocks by host address (that is, by guest-physical address) and linear address, links
+// them, and forgets exactly those whose bytes are overwritten.
+
+import GuestMemory
+import X86
+
+final class TranslationCache: CodeWriteObserver {
+    let code: CodeCache
+    let memory: GuestMemory
+    @exclusivity(unchecked) var blocks = Arena<TranslatedBlock>()
+    @exclusivity(unchecked) var links = Arena<Link>()
+    @exclusivity(unchecked) var accesses = Arena<AccessRecord>()
+    @exclusivity(unchecked) var helpers = Arena<HelperRecord>()
+    @exclusivity(unchecked) var counters = EngineCounters()
+    /// First block of each page frame, or -1.
+    private let pageHeads: UnsafeMutablePointer<Int32>
+    /// Goes up with each emptying, so that numbers from before are not used.
+    private(set) var generation = 0
+
+    init(memory: GuestMemory, codeBytes: Int) throws(HostDenial) {
+        self.memory = memory
+        code = try CodeCache(codeBytes: codeBytes)
+        pageHeads = .allocate(capacity: memory.pageCount)
+        pageHeads.initialize(repeating: -1, count: memory.pageCount)
+        memory.codeWriteObserver = self
+    }
+
+    deinit {
+        // SAFETY: allocated in `init`.
+        pageHeads.deallocate()
+        blocks.free()
+        links.free()
+        accesses.free()
+        helpers.free()
+    }
+
+    private func frame(_ host: UInt) -> Int { Int((host &- UInt(bitPattern: memory.base)) >> 12) }
+
+    /// The number of the block at `eip`, whose page has `pageEntry` in the execute table, or nil.
+    @inline(__always)
+    func find(_ eip: UInt32, pageEntry: UInt) -> Int? {
+        // SAFETY: slots are below the table's size.
+        let entry = code.jumps + CodeCache.slot(eip)
+        if entry.pointee.eip == UInt64(eip) && entry.pointee.pageEntry == pageEntry {
+            return Int(entry.pointee.block)
+        }
+        return findInPage(eip, pageEntry: pageEntry)
+    }
+
+    @inline(never)
+    private func findInPage(_ eip: UInt32, pageEntry: UInt) -> Int? {
+        let host = pageEntry &+ UInt(eip)
+        // SAFETY: the execute table holds pages of guest RAM only, so the frame is below `pageCount`.
+        var number = pageHeads[frame(host)]
+        while number >= 0 {
+            let block = blocks[Int(number)]
+            if block.host == host && block.eip == eip && block.isAlive && block.owner < 0 {
+                enterInTable(Int(number), block)
+                return Int(number)
+            }
+            number = block.next
+        }
+        return nil
+    }
+
+    /// Whether generated code may find blocks by itself.
+    var usesTable = true
+
+    private func enterInTable(_ number: Int, _ block: TranslatedBlock) {
+        guard usesTable else { return }
+        // SAFETY: as in `find`.
+        code.jumps[CodeCache.slot(block.eip)] = JumpEntry(
+            eip: UInt64(block.eip), pageEntry: block.host &- UInt(block.eip),
+            code: code.address(Int(block.savedEntry)), block: UInt64(number))
+    }
+
+    /// Puts a finished block where it is found.
+    func add(_ block: TranslatedBlock) -> Int {
+        var block = block
+        let number = blocks.count
+        let frame = frame(block.host)
+        block.next = pageHeads[frame]
+        pageHeads[frame] = Int32(number)
+        blocks.append(block)
+        enterInTable(number, block)
+        counters.blocksBuilt += 1
+        return number
+    }
+
+    /// Adds the bytes that block `number` has in a second page, so that overwriting them is noticed.
+    func addTail(of number: Int, host: UInt, byteCount: Int) {
+        let frame = frame(host)
+        var entry = TranslatedBlock(
+            host: host, eip: 0, byteCount: Int32(byteCount), savedEntry: 0, liveEntry: 0, next: pageHeads[frame])
+        entry.owner = Int32(number)
+        pageHeads[frame] = Int32(blocks.count)
+        blocks[number].tail = Int32(blocks.count)
+        blocks.append(entry)
+    }
+
+    func empty() {
+        counters.flushes += 1
+        generation += 1
+        for page in 0..<memory.pageCount where pageHeads[page] >= 0 {
+            pageHeads[page] = -1
+            memory.codePages[page] = 0
+        }
+        blocks.removeAll()
+        links.removeAll()
+        accesses.removeAll()
+        helpers.removeAll()
+        code.empty()
+    }
+
+    /// Makes the jump of `link` go to `block`.
+    func connect(_ link: Int, to number: Int) {
+        let block = blocks[number]
+        let from = links[link]
+        guard from.target == block.eip, !from.isConnected, block.isAlive else { return }
+        if from.guardValue >= 0 {
+            code.patch64(at: Int(from.guardValue), UInt64(block.host &- UInt(block.eip)))
+        }
+        code.patchJump(at: Int(from.jump), to: Int(from.flagsSaved ? block.savedEntry : block.liveEntry))
+        links[link].next = block.incoming
+        links[link].isConnected = true
+        blocks[number].incoming = Int32(link)
+    }
+
+    // CodeWriteObserver
+
+    func codeBytesChanged(address: UInt32, length: UInt32) {
+        let start = UInt64(address)
+        let end = start + UInt64(length)
+        let base = UInt(bitPattern: memory.base)
+        for frame in Int(start >> 12)...Int((end - 1) >> 12) where pageHeads[frame] >= 0 {
+            // SAFETY: the caller's range is inside RAM, so the frame is below `pageCount`.
+            var previous = -1
+            var number = Int(pageHeads[frame])
+            while number >= 0 {
+                let block = blocks[number]
+                let from = UInt64(block.host - base)
+                if from < end && start < from + UInt64(block.byteCount) {
+                    retire(number)
+                    if previous < 0 { pageHeads[frame] = block.next } else { blocks[previous].next = block.next }
+                } else {
+                    previous = number
+                }
+                number = Int(block.next)
+            }
+            if pageHeads[frame] < 0 { memory.codePages[frame] = 0 }
+        }
+    }
+
+    private func retire(_ number: Int) {
+        let block = blocks[number]
+        guard block.isAlive else { return }
+        counters.blocksInvalidated += 1
+        blocks[number].isAlive = false
+        var link = Int(block.incoming)
+        while link >= 0 {
+            let from = links[link]
+            code.patchJump(at: Int(from.jump), to: Int(from.stub))
+            links[link].next = -1
+            links[link].isConnected = false
+            link = Int(from.next)
+        }
+        blocks[number].incoming = -1
+        if block.owner >= 0 {
+            retire(Int(block.owner))
+            return
+        }
+        // SAFETY: as in `find`.
+        let entry = code.jumps + CodeCache.slot(block.eip)
+        if entry.pointee.block == UInt64(number) { entry.pointee.eip = CodeCache.emptyEIP }
+    }
+}

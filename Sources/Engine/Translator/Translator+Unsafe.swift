@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine that turns guest code into the host's machine code. Its run loop finds or translates the block
+// at EIP, enters it, and looks at why generated code came back; most of the time it does not, since blocks
+// jump to each other.
+
+import CHost
+import GuestMemory
+import X86
+
+public final class Translator: Engine {
+    /// Bytes of generated code after which all of it is dropped.
+    public static let defaultCodeBytes = 32 << 20
+    /// Room that the largest block may need.
+    static let blockRoom = 48 << 10
+    static let maximumInstructions = 64
+
+    let cpu: CPU
+    let cache: TranslationCache
+    let layout = StateLayout()
+    private let thunks: Thunks
+    private let emitter: BlockEmitter
+    private var split = SplitCache()
+    private var decoded: [Instruction] = []
+    @exclusivity(unchecked) var pendingExit = Exit.budget
+    /// Jumps between blocks are patched; lockstep runs without.
+    var connects = true {
+        didSet { cache.usesTable = connects }
+    }
+    /// How often the processor core was asked, by operation.
+    @exclusivity(unchecked) var helperCounts = [UInt64](repeating: 0, count: Operation.allCases.count)
+    @exclusivity(unchecked) var slowAccesses: UInt64 = 0
+    @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 6)
+
+    /// An engine for the one processor that `storage` owns. Throws where the host denies memory for code.
+    public init(
+        memory: GuestMemory, storage: CPUStorage, codeBytes: Int = Translator.defaultCodeBytes
+    ) throws(HostDenial) {
+        cpu = storage.cpu
+        cache = try TranslationCache(memory: memory, codeBytes: max(codeBytes, 4 * Translator.blockRoom))
+        // The state pointer of generated code: its low five bits are 12, so that it serves as the count of
+        // shifts by the page size.
+        let address = Int(bitPattern: cpu.stateAddress)
+        let bias = 128 + (12 - (address + 128) & 31) & 31
+        thunks = Thunks(cache.code, layout: layout, bias: bias, calls: .all)
+        emitter = BlockEmitter(
+            cache: cache, thunks: thunks, layout: layout, bias: bias, hasBMI2: lguest_host_has_bmi2() != 0)
+    }
+
+    public var counters: EngineCounters { cache.counters }
+
+    public var details: [EngineDetail] {
+        var list = [EngineDetail(name: "bytes of code", value: UInt64(cache.code.bytesUsed))]
+        list.append(EngineDetail(name: "slow memory accesses", value: slowAccesses))
+        let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved"]
+        for (name, count) in zip(names, exitCounts) {
+            list.append(EngineDetail(name: "left code: " + name, value: count))
+        }
+        let used = zip(Operation.allCases, helperCounts).filter { $0.1 > 0 }.sorted { $0.1 > $1.1 }
+        return list + used.map { EngineDetail(name: "by the core: \($0.0.rawValue)", value: $0.1) }
+    }
+
+    public func flushCode() { cache.empty() }
+
+    public func run(_ cpu: CPU, budget: UInt64) -> Exit {
+        let limit = cpu.instructions &+ budget
+        // SAFETY: `self` and the jump table outlive this call.
+        cpu.system.translator.context = UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque())
+        let bounce = UInt(bitPattern: cpu.stateAddress) &+ UInt(layout.bounce)
+        cpu.system.translator.bounceAddress = (bounce &+ 15) & ~15
+        cpu.system.translator.transferArea = UInt(bitPattern: cache.code.transferArea)
+        cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumps)
+        cpu.system.translator.flagImage = cpu.flagImage
+        defer { cpu.setFlagImage(cpu.system.translator.flagImage) }
+        /// Link to patch when its target is known, and the cache's generation that it belongs to.
+        var wanted = -1
+        while true {
+            if cpu.attention != 0 {
+                cpu.setFlagImage(cpu.system.translator.flagImage)
+                defer { cpu.system.translator.flagImage = cpu.flagImage }
+                if let exit = attend() { return exit }
+                wanted = -1
+            }
+            if cpu.instructions >= limit { return .budget }
+            let generation = cache.generation
+            guard let number = locate() else {
+                wanted = -1
+                cpu.setFlagImage(cpu.system.translator.flagImage)
+                defer { cpu.system.translator.flagImage = cpu.flagImage }
+                if let exit = single() { return exit }
+                continue
+            }
+            if wanted >= 0 && connects && generation == cache.generation { cache.connect(wanted, to: number) }
+            wanted = -1
+            enter(number, limit)
+            switch cpu.system.translator.exitReason {
+            case ExitReason.link:
+                wanted = Int(cpu.system.translator.exitLink)
+                cpu.eip = cache.links[wanted].target
+            case ExitReason.event: return pendingExit
+            case ExitReason.moved:
+                cpu.setFlagImage(cpu.system.translator.flagImage)
+                defer { cpu.system.translator.flagImage = cpu.flagImage }
+                if let exit = singleIfMoved() { return exit }
+            default: break
+            }
+        }
+    }
+
+    /// The instructions of the block at EIP, or nil where there is none (yet).
+    func preview(_ cpu: CPU) -> [Instruction]? {
+        guard cpu.mode == .flat32, let host = try? cpu.codeAddress(cpu.eip) else { return nil }
+        decode(host)
+        return decoded.isEmpty ? nil : decoded
+    }
+
+    /// Runs generated code from block `number` on.
+    private func enter(_ number: Int, _ limit: UInt64) {
+        let before = Int64(limit &- cpu.instructions) &+ 63
+        cpu.system.translator.budget = before
+        cache.code.enter(
+            thunk: thunks.enter, state: cpu.stateAddress,
+            code: cache.code.address(Int(cache.blocks[number].savedEntry)))
+        cpu.instructions &+= UInt64(bitPattern: before &- cpu.system.translator.budget)
+        exitCounts[Int(cpu.system.translator.exitReason)] += 1
+    }
+
+    /// The block at EIP, translated if need be; nil where there is none and a single step has to do.
+    @inline(__always)
+    private func locate() -> Int? {
+        guard cpu.mode == .flat32 else { return nil }
+        let host = cpu.executeEntry(cpu.eip)
+        if host != 0, let found = cache.find(cpu.eip, pageEntry: host &- UInt(cpu.eip)) { return found }
+        return translate()
+    }
+
+    @inline(never)
+    private func translate() -> Int? {
+        guard let host = try? cpu.codeAddress(cpu.eip) else { return nil }
+        let pageEntry = host &- UInt(cpu.eip)
+        if let found = cache.find(cpu.eip, pageEntry: pageEntry) { return found }
+        if cache.code.room < Translator.blockRoom { cache.empty() }
+        decode(host)
+        guard !decoded.isEmpty else { return translateSplit(host) }
+        return add(emitter.emit(decoded, eip: cpu.eip, host: host), host)
+    }
+
+    private func add(_ block: TranslatedBlock, _ host: UInt) -> Int {
+        cache.counters.instructionsDecoded += UInt64(decoded.count)
+        let number = cache.add(block)
+        cpu.protectCode(host: host)
+        return number
+    }
+
+    /// An instruction that goes on in the next page is a block of its own, which looks first whether that page is
+    /// still the same.
+    private func translateSplit(_ host: UInt) -> Int? {
+        guard let i = try? cpu.fetch() else { return nil }
+        let next = (cpu.eip | 0xFFF) &+ 1
+        guard cpu.eip &+ UInt32(i.length) > next || next == 0,
+            next != 0, let second = try? cpu.codeAddress(next)
+        else { return nil }
+        decoded = [i]
+        let block = emitter.emit(decoded, eip: cpu.eip, host: host, secondPage: second &- UInt(next))
+        let number = add(block, host)
+        cache.addTail(of: number, host: second, byteCount: Int(cpu.eip &+ UInt32(i.length) &- next))
+        cpu.protectCode(host: second)
+        return number
+    }
+
+    /// After a block of a split instruction has found its second page elsewhere: one step without a block,
+    /// unless the page was only missing from the table.
+    private func singleIfMoved() -> Exit? {
+        let next = (cpu.eip | 0xFFF) &+ 1
+        if let second = try? cpu.codeAddress(next), let number = locate(),
+            cache.blocks[number].tail >= 0,
+            cache.blocks[Int(cache.blocks[number].tail)].host == second
+        {
+            return nil
+        }
+        return single()
+    }
+
+    /// Decodes from `host` to the first instruction that ends a block, the end of the page or the limit.
+    private func decode(_ host: UInt) {
+        decoded.removeAll(keepingCapacity: true)
+        let decoder = Decoder(code32: true)
+        let end = (host | 0xFFF) + 1
+        var cursor = host
+        while decoded.count < Translator.maximumInstructions {
+            var source = HostBytes(cursor: cursor, end: end)
+            guard let i = try? decoder.decode(&source) else { break }
+            decoded.append(i)
+            cursor += UInt(i.length)
+            if NativeSupport.endsBlock(i) || cursor == end { break }
+        }
+    }
+
+    /// Carries out one instruction wherever its bytes are.
+    @inline(never)
+    private func single() -> Exit? {
+        cache.counters.singleSteps += 1
+        do throws(Fault) {
+            let i = try fetch()
+            let outcome = try cpu.execute(i)
+            cpu.instructions &+= 1
+            return Interpreter.exit(outcome)
+        } catch {
+            return .exception(error)
+        }
+    }
+
+    private func fetch() throws(Fault) -> Instruction {
+        guard cpu.mode.contains(.flatCode) else { return try cpu.fetch() }
+        if let known = try split.find(cpu) { return known }
+        let i = try cpu.fetch()
+        try split.insert(i, cpu)
+        return i
+    }
+
+    /// Deals with `cpu.attention` between two blocks; nil to go on.
+    @inline(never)
+    private func attend() -> Exit? {
+        let reasons = cpu.attention
+        cpu.attention = reasons & Attention.singleStep
+        if reasons & Attention.singleStep != 0 {
+            guard cpu.eflags & EFLAGS.tf != 0 else {
+                cpu.attention = 0
+                return nil
+            }
+            // The trap comes after an instruction that began with TF set.
+            if let exit = single() { return exit }
+            cpu.system.dr[6] |= 1 << 14
+            return .debugTrap
+        }
+        return .budget
+    }
+}
+
+/// The bytes of one page, for the decoder. Beyond the end it reports a fault, which only means "not in this
+/// page".
+private struct HostBytes: ByteSource {
+    var cursor: UInt
+    let end: UInt
+
+    mutating func next() throws(Fault) -> UInt8 {
+        guard cursor < end else { throw Fault(vector: Vector.pageFault) }
+        // SAFETY: `cursor` is inside a page of guest RAM.
+        let byte = UnsafePointer<UInt8>(bitPattern: cursor).unsafelyUnwrapped.pointee
+        cursor += 1
+        return byte
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The functions that generated code calls. All guest registers are in the state while they run, the flags in
+// `flagImage` or dead.
+
+import X86
+
+/// Where a C function finds its engine.
+// SAFETY of all uses: `context` is the pointer that `Translator.run` has put into the state; the engine is
+// alive while `run` is on the stack.
+private func engine(_ context: UnsafeMutableRawPointer?) -> Unmanaged<Translator> {
+    Unmanaged<Translator>.fromOpaque(context.unsafelyUnwrapped)
+}
+
+/// Carries out the instruction of record `number`. 0: go on behind it; else leave.
+private let helperCall: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> UInt32 = { context, number in
+    engine(context)._withUnsafeGuaranteedRef { $0.carryOut(Int(number)) }
+}
+
+/// Makes the operand at `address` reachable; returns what to add to the address, 0 to leave.
+private let accessCall: @convention(c) (UnsafeMutableRawPointer?, UInt32, UInt32, UInt32) -> UInt = {
+    context, address, record, kind in
+    engine(context)._withUnsafeGuaranteedRef { $0.reach(address, Int(record), kind) }
+}
+
+/// Writes the bounce buffer back. 0: go on; else leave.
+private let commitCall: @convention(c) (UnsafeMutableRawPointer?, UInt64) -> UInt32 = { context, flags in
+    engine(context)._withUnsafeGuaranteedRef { $0.commit(flags) }
+}
+
+extension ThunkCalls {
+    static let all = ThunkCalls(
+        helper: unsafeBitCast(helperCall, to: UInt.self), access: unsafeBitCast(accessCall, to: UInt.self),
+        commit: unsafeBitCast(commitCall, to: UInt.self))
+}
+
+extension Operation {
+    /// Position in `allCases`.
+    // SAFETY: an enumeration of fewer than 256 cases without payloads is one byte that counts them.
+    var number: Int { Int(unsafeBitCast(self, to: UInt8.self)) }
+}
+
+extension Translator {
+    /// Generated code is left with an exit for the caller of `run`.
+    private func leave(_ exit: Exit, eip: UInt32, notRun: Int) {
+        cpu.eip = eip
+        cpu.system.translator.budget += Int64(notRun)
+        cpu.system.translator.exitReason = ExitReason.event
+        pendingExit = exit
+    }
+
+    private func resume(eip: UInt32, notRun: Int) {
+        cpu.eip = eip
+        cpu.system.translator.budget += Int64(notRun)
+        cpu.system.translator.exitReason = ExitReason.resume
+    }
+
+    @inline(__always)
+    fileprivate func carryOut(_ number: Int) -> UInt32 {
+        let cache = cache
+        let cpu = cpu
+        let record = cache.helpers[number]
+        helperCounts[record.instruction.operation.number] &+= 1
+        let left = Int(record.left)
+        cpu.eip = record.eip
+        if let done = loadSegment(record) { return done }
+        cpu.setFlagImage(cpu.system.translator.flagImage)
+        do throws(Fault) {
+            let outcome = try cpu.execute(record.instruction)
+            cpu.system.translator.flagImage = cpu.flagImage
+            switch outcome {
+            case .advance:
+                if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32 || !cache.blocks[Int(record.block)].isAlive {
+                    resume(eip: cpu.eip, notRun: left - 1)
+                    return 1
+                }
+                return 0
+            case .repeat: resume(eip: cpu.eip, notRun: left - 1)
+            default:
+                if let exit = Interpreter.exit(outcome) { leave(exit, eip: cpu.eip, notRun: left - 1) }
+            }
+        } catch {
+            leave(.exception(error), eip: record.eip, notRun: left)
+        }
+        return 1
+    }
+
+    /// The two that kernel entries and exits consist of: MOV to a segment register and POP of one. Flags are
+    /// not touched.
+    @inline(__always)
+    private func loadSegment(_ record: HelperRecord) -> UInt32? {
+        let operation = record.instruction.operation
+        guard operation == .movToSegment || operation == .popSegment, !record.endsBlock else { return nil }
+        do throws(Fault) {
+            let i = record.instruction
+            if operation == .movToSegment {
+                guard i.source.kind == .register else { return nil }
+                try cpu.loadSegment(
+                    Int(i.destination.index), UInt16(truncatingIfNeeded: cpu[r32: Int(i.source.index)]))
+            } else {
+                guard i.operandSize == 4 else { return nil }
+                let top = cpu[r32: GPR.esp]
+                try cpu.loadSegment(Int(i.destination.index), try cpu.load(top))
+                cpu[r32: GPR.esp] = top &+ 4
+            }
+        } catch {
+            leave(.exception(error), eip: record.eip, notRun: Int(record.left))
+            return 1
+        }
+        if cpu.attention == 0 && cpu.mode == .flat32 { return 0 }
+        resume(eip: record.eip &+ UInt32(record.instruction.length), notRun: Int(record.left) - 1)
+        return 1
+    }
+
+    @inline(__always)
+    fileprivate func reach(_ address: UInt32, _ number: Int, _ kind: UInt32) -> UInt {
+        let record = cache.accesses[number]
+        slowAccesses += 1
+        let size = Int(record.size)
+        let isWrite = kind != 0
+        do throws(Fault) {
+            let last = address &+ UInt32(size - 1)
+            // SAFETY: the tables have an entry for each of the 2^20 pages.
+            if last >> 12 == address >> 12 {
+                _ = try cpu.page(address, isWrite ? .write : .read, user: cpu.cpl == 3)
+                let table = isWrite ? cpu.system.writeTable : cpu.system.readTable
+                let entry = table[Int(address >> 12)]
+                if entry != 0 { return entry }
+            } else if isWrite {
+                try cpu.probeWriteSlow(address, UInt32(size))
+            }
+            // Not plain memory, or in two pages: by the bounce buffer.
+            if kind != 1 {
+                bounce[0] = try loadPart(address, min(size, 8))
+                if size > 8 { bounce[1] = try loadPart(address &+ 8, size - 8) }
+            }
+            cpu.system.translator.pendingAddress = address
+            cpu.system.translator.pendingRecord = UInt32(number)
+            return cpu.system.translator.bounceAddress &- UInt(address)
+        } catch {
+            leave(.exception(error), eip: record.eip, notRun: Int(record.left))
+            return 0
+        }
+    }
+
+    /// 2, 4 or 8 bytes, or one.
+    private func loadPart(_ address: UInt32, _ size: Int) throws(Fault) -> UInt64 {
+        try cpu.loadSlow(address, size, user: cpu.cpl == 3)
+    }
+
+    /// The bounce buffer as two quadwords.
+    private var bounce: UnsafeMutablePointer<UInt64> {
+        // SAFETY: `run` has put the address of 16 bytes in the state there.
+        UnsafeMutablePointer(bitPattern: cpu.system.translator.bounceAddress).unsafelyUnwrapped
+    }
+
+    @inline(__always)
+    fileprivate func commit(_ flags: UInt64) -> UInt32 {
+        let address = cpu.system.translator.pendingAddress
+        let record = cache.accesses[Int(cpu.system.translator.pendingRecord)]
+        let size = Int(record.size)
+        do throws(Fault) {
+            try cpu.storeSlow(address, min(size, 8), bounce[0], user: cpu.cpl == 3)
+            if size > 8 { try cpu.storeSlow(address &+ 8, size - 8, bounce[1], user: cpu.cpl == 3) }
+        } catch {
+            preconditionFailure("a store that had been probed faulted")
+        }
+        if record.traits & AccessRecord.endsBlock != 0 || cache.blocks[Int(record.block)].isAlive { return 0 }
+        // The block has overwritten itself: what comes next is not what was translated.
+        if record.traits & AccessRecord.flagsLive != 0 {
+            let image = UInt32(truncatingIfNeeded: flags)
+            cpu.system.translator.flagImage = (image & 0xD5 | 2) << 8 | (image >> 11) & 1
+        }
+        resume(eip: record.eip &+ UInt32(record.length), notRun: Int(record.left) - 1)
+        return 1
+    }
+}

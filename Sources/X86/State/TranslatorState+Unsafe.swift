@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The part of a virtual processor that only generated code and its engine use, and the offsets at which
+// generated code finds the rest.
+
+/// What generated code and its engine tell each other.
+public struct TranslatorState {
+    /// The arithmetic flags while generated code runs and they are not in the host's: LAHF's AH in bits
+    /// 8–15, OF in bit 0.
+    public var flagImage: UInt32 = 0
+    /// Why generated code was left.
+    public var exitReason: UInt32 = 0
+    /// The link whose target is wanted.
+    public var exitLink: UInt32 = 0
+    /// A value that must outlive a slow path.
+    public var spill: UInt32 = 0
+    /// Instructions that may still run, as generated code counts down.
+    public var budget: Int64 = 0
+    /// Address and record of a store that goes by the bounce buffer.
+    public var pendingAddress: UInt32 = 0
+    public var pendingRecord: UInt32 = 0
+    /// Stands in for an operand that cannot be reached in one piece.
+    public var bounce = InlineArray<6, UInt64>(repeating: 0)
+    /// The engine, for the functions that generated code calls.
+    public var context: UInt = 0
+    /// The jump table.
+    public var jumps: UInt = 0
+    /// The bounce buffer that is in use, aligned to 16.
+    public var bounceAddress: UInt = 0
+    /// Whether the guest's XMM registers and MXCSR are in the host's, while generated code runs.
+    public var hasSSE: UInt32 = 0
+    /// The same for the x87 unit.
+    public var hasX87: UInt32 = 0
+    /// The host's MXCSR.
+    public var hostMXCSR: UInt32 = 0x1F80
+    /// An XSAVE area, aligned to 64.
+    public var transferArea: UInt = 0
+}
+
+extension SegmentRegister {
+    /// Bit 0: offsets up to the limit may be read; bit 1: they may be written.
+    var simpleAccess: UInt32 {
+        guard isPresent, !isExpandDown else { return 0 }
+        return (isReadable ? 1 : 0) | (isWritable ? 2 : 0)
+    }
+}
+
+extension CPU {
+    /// Address of the state, for generated code.
+    public var stateAddress: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) }
+
+    /// The arithmetic flags in the form in which generated code saves them.
+    @inline(__always)
+    public var flagImage: UInt32 {
+        let value = eflags
+        return (value & 0xD5 | 2) << 8 | (value >> 11) & 1
+    }
+
+    /// The reverse.
+    @inline(__always)
+    public func setFlagImage(_ image: UInt32) {
+        setArithmeticFlags((image >> 8) & 0xD5 | (image & 1) << 11)
+    }
+}
+
+/// Offsets of fields in `CPUState`, in bytes.
+public struct StateLayout: Sendable {
+    public let eip = StateLayout.offset(\.eip)
+    public let eflagsOther = StateLayout.offset(\.eflagsOther)
+    public let readTable = StateLayout.offset(\.readTable)
+    public let writeTable = StateLayout.offset(\.writeTable)
+    public let executeTable = StateLayout.offset(\.executeTable)
+    public let cr0 = StateLayout.offset(\.cr0)
+    public let cr4 = StateLayout.offset(\.cr4)
+    public let fpu = StateLayout.offset(\.fpu)
+    public let simpleSegments = StateLayout.offset(\.simpleSegments)
+    public let flagImage = StateLayout.offset(\.translator.flagImage)
+    public let exitReason = StateLayout.offset(\.translator.exitReason)
+    public let exitLink = StateLayout.offset(\.translator.exitLink)
+    public let spill = StateLayout.offset(\.translator.spill)
+    public let budget = StateLayout.offset(\.translator.budget)
+    public let bounce = StateLayout.offset(\.translator.bounce)
+    public let context = StateLayout.offset(\.translator.context)
+    public let jumps = StateLayout.offset(\.translator.jumps)
+    public let pendingRecord = StateLayout.offset(\.translator.pendingRecord)
+    public let pendingAddress = StateLayout.offset(\.translator.pendingAddress)
+    public let bounceAddress = StateLayout.offset(\.translator.bounceAddress)
+    public let hasSSE = StateLayout.offset(\.translator.hasSSE)
+    public let hasX87 = StateLayout.offset(\.translator.hasX87)
+    public let transferArea = StateLayout.offset(\.translator.transferArea)
+    public let hostMXCSR = StateLayout.offset(\.translator.hostMXCSR)
+    private let segments = StateLayout.offset(\.segments)
+
+    public init() {}
+
+    public func gpr(_ index: Int) -> Int { index * 8 }
+    public func segmentSelector(_ index: Int) -> Int { segments + index * MemoryLayout<SegmentRegister>.stride }
+    public func segmentLimit(_ index: Int) -> Int { segmentBase(index) + 4 }
+    public func segmentBase(_ index: Int) -> Int { segments + index * MemoryLayout<SegmentRegister>.stride + 4 }
+
+    private static func offset(_ path: PartialKeyPath<CPUState>) -> Int {
+        guard let offset = MemoryLayout<CPUState>.offset(of: path) else {
+            preconditionFailure("CPUState keeps a field that has no offset")
+        }
+        return offset
+    }
+}
