@@ -41,12 +41,6 @@ extension Interpreter {
     /// device memory, in a segment with a limit.
     @inline(never)
     func single(_ cpu: CPU) -> Located {
-<<<<<<< HEAD
-=======
-        cache.counters.singleSteps += 1
-        cpu.system.wrapsAround = true
-        defer { cpu.system.wrapsAround = false }
->>>>>>> cpu
         do throws(Fault) {
             return try carryOut(try fetch(cpu), cpu)
         } catch {
@@ -57,6 +51,8 @@ extension Interpreter {
     /// Carries out one instruction without a block.
     private func carryOut(_ i: Instruction, _ cpu: CPU) throws(Fault) -> Located {
         cache.counters.singleSteps += 1
+        cpu.system.wrapsAround = true
+        defer { cpu.system.wrapsAround = false }
         let outcome = try cpu.execute(i)
         cpu.instructions &+= 1
         return Interpreter.exit(outcome).map { .exit($0) } ?? .stepped

@@ -82,7 +82,8 @@ final class CodeCache {
     /// Writes a 32-bit displacement at `offset` so that a jump whose displacement it is goes to `target`.
     func patchJump(at offset: Int, to target: Int) {
         // SAFETY: both are offsets of code that this cache holds.
-        writable.storeBytes(of: Int32(truncatingIfNeeded: target - offset - 4), toByteOffset: offset, as: Int32.self)
+        writable.storeBytes(
+            of: Int32(truncatingIfNeeded: target - offset - 4), toByteOffset: offset, as: Int32.self)
     }
 
     func patch64(at offset: Int, _ value: UInt64) {

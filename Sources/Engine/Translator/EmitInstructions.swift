@@ -74,7 +74,9 @@ extension BlockEmitter {
     }
 
     /// Register number for an operand of `size` bytes; byte registers keep their encoding.
-    func number(_ operand: Operand) -> Int { operand.size == 1 ? Int(operand.index) : hostRegister(operand.index) }
+    func number(_ operand: Operand) -> Int {
+        operand.size == 1 ? Int(operand.index) : hostRegister(operand.index)
+    }
 
     /// A byte register that has to be named beside R10 needs a low one: AH, CH, DH and BH change places
     /// with AL, CL, DL and BL for the time of `body`.

@@ -48,7 +48,8 @@ extension BlockEmitter {
     private func addSegmentBase(_ k: Int) {
         let i = instructions[k]
         let isGS = i.segment == UInt8(SegmentIndex.gs)
-        let writes = i.destination.isMemory && i.operation != .cmp && i.operation != .test && i.operation != .bt
+        let writes =
+            i.destination.isMemory && i.operation != .cmp && i.operation != .test && i.operation != .bt
         var bits: UInt8 = writes ? 2 : 1
         if isGS { bits <<= 2 }
         a.op(0xF6, reg: 0, a.field(layout.simpleSegments))  // TEST byte
@@ -113,7 +114,8 @@ extension BlockEmitter {
                 AccessRecord(
                     eip: addresses[k], block: block, left: UInt8(instructions.count - k), size: UInt8(size),
                     length: i.length,
-                    traits: (kind == .modify ? AccessRecord.reads : 0) | (flagsLive ? AccessRecord.flagsLive : 0)
+                    traits: (kind == .modify ? AccessRecord.reads : 0)
+                        | (flagsLive ? AccessRecord.flagsLive : 0)
                         | (ends ? AccessRecord.endsBlock : 0)))
             a.immediate(Host.r9, UInt32(cache.accesses.count - 1))
             let thunk = kind == .read ? thunks.read : kind == .write ? thunks.write : thunks.modify

@@ -122,7 +122,9 @@ public final class Lockstep: Engine {
         _ text: String, _ before: CPUState, _ expected: CPUState, _ cpu: CPU, _ block: [Instruction]
     ) {
         var lines = ["lockstep: \(text)", "  block at \(hex(before.eip)):"]
-        lines += block.map { "    \($0.operation.rawValue), opcode \(hex(UInt32($0.opcode))), \($0.length) bytes" }
+        lines += block.map {
+            "    \($0.operation.rawValue), opcode \(hex(UInt32($0.opcode))), \($0.length) bytes"
+        }
         for (name, state) in [("before", before), ("interpreter", expected), ("translator", cpu.system)] {
             let registers = (0..<8).map { hex(UInt32(truncatingIfNeeded: state.gpr[$0])) }
             lines.append("  \(name): \(registers.joined(separator: " ")) eip \(hex(state.eip))")
@@ -138,7 +140,8 @@ public final class Lockstep: Engine {
         case .pusha, .popa, .pushf, .enter, .cmpxchg8b, .movs, .stos, .lods, .scas, .cmps, .pushSegment,
             .popSegment, .movToSegment, .movFromSegment, .fence, .wait, .x87, .x87Memory, .mmx, .mmxMove,
             .mmxImmediate, .emms, .sseConvert, .fxsave, .fxrstor, .ldmxcsr, .stmxcsr, .daa, .das, .aaa, .aas,
-            .aam, .aad, .xlat, .bound, .jcc, .jmp, .call, .ret, .push, .pop, .leave, .loope, .loopne, .loop, .jcxz,
+            .aam, .aad, .xlat, .bound, .jcc, .jmp, .call, .ret, .push, .pop, .leave, .loope, .loopne, .loop,
+            .jcxz,
             .maskmov, .bt, .bts, .btr, .btc, .div, .idiv, .mov:
             return true
         default: return false
@@ -153,7 +156,8 @@ func hex(_ value: UInt32) -> String {
 
 extension Lockstep {
     /// The first field in which the two disagree, or nil.
-    static func difference(_ expected: Expected, _ cpu: CPU, _ exit: Exit, _ block: [Instruction]) -> String? {
+    static func difference(_ expected: Expected, _ cpu: CPU, _ exit: Exit, _ block: [Instruction]) -> String?
+    {
         let state = cpu.system
         if let fault = expected.fault {
             guard exit == .exception(fault) else { return "interpreter raised \(fault), translator \(exit)" }

@@ -41,7 +41,8 @@ enum NativeSupport {
             return !(i.operation == .cmpxchg && memory && i.source.size == 1 && i.source.index > 3)
         case .movzx, .movsx:
             // A high byte cannot be combined with the register that stands for ESP.
-            return !(i.source.kind == .register && i.source.size == 1 && i.source.index > 3
+            return
+                !(i.source.kind == .register && i.source.size == 1 && i.source.index > 3
                 && i.destination.index == UInt8(GPR.esp))
         case .bt, .bts, .btr, .btc:
             return i.destination.kind == .register || i.destination.size == 4

@@ -99,7 +99,8 @@ struct Thunks {
 
         for kind in 0..<3 {
             for size in 0..<5 {
-                let start = Thunks.access(&a, layout, calls, kind: UInt32(kind), size: 1 << size, leave: leave)
+                let start = Thunks.access(
+                    &a, layout, calls, kind: UInt32(kind), size: 1 << size, leave: leave)
                 switch kind {
                 case 0: read.append(start)
                 case 1: write.append(start)

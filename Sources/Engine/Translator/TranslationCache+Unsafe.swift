@@ -93,7 +93,8 @@ final class TranslationCache: CodeWriteObserver {
     func addTail(of number: Int, host: UInt, byteCount: Int) {
         let frame = frame(host)
         var entry = TranslatedBlock(
-            host: host, eip: 0, byteCount: Int32(byteCount), savedEntry: 0, liveEntry: 0, next: pageHeads[frame])
+            host: host, eip: 0, byteCount: Int32(byteCount), savedEntry: 0, liveEntry: 0,
+            next: pageHeads[frame])
         entry.owner = Int32(number)
         pageHeads[frame] = Int32(blocks.count)
         blocks[number].tail = Int32(blocks.count)
@@ -143,7 +144,11 @@ final class TranslationCache: CodeWriteObserver {
                 let from = UInt64(block.host - base)
                 if from < end && start < from + UInt64(block.byteCount) {
                     retire(number)
-                    if previous < 0 { pageHeads[frame] = block.next } else { blocks[previous].next = block.next }
+                    if previous < 0 {
+                        pageHeads[frame] = block.next
+                    } else {
+                        blocks[previous].next = block.next
+                    }
                 } else {
                     previous = number
                 }

@@ -70,7 +70,9 @@ extension Translator {
             cpu.system.translator.flagImage = cpu.flagImage
             switch outcome {
             case .advance:
-                if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32 || !cache.blocks[Int(record.block)].isAlive {
+                if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32
+                    || !cache.blocks[Int(record.block)].isAlive
+                {
                     resume(eip: cpu.eip, notRun: left - 1)
                     return 1
                 }

@@ -94,9 +94,13 @@ public struct StateLayout: Sendable {
     public init() {}
 
     public func gpr(_ index: Int) -> Int { index * 8 }
-    public func segmentSelector(_ index: Int) -> Int { segments + index * MemoryLayout<SegmentRegister>.stride }
+    public func segmentSelector(_ index: Int) -> Int {
+        segments + index * MemoryLayout<SegmentRegister>.stride
+    }
     public func segmentLimit(_ index: Int) -> Int { segmentBase(index) + 4 }
-    public func segmentBase(_ index: Int) -> Int { segments + index * MemoryLayout<SegmentRegister>.stride + 4 }
+    public func segmentBase(_ index: Int) -> Int {
+        segments + index * MemoryLayout<SegmentRegister>.stride + 4
+    }
 
     private static func offset(_ path: PartialKeyPath<CPUState>) -> Int {
         guard let offset = MemoryLayout<CPUState>.offset(of: path) else {
