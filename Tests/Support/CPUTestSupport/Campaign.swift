@@ -31,11 +31,19 @@ public struct Summary: Sendable {
 public final class Campaign {
     public let host: HostProcessor
     public let subject: Subject
+    /// The same, with the translator as its engine.
+    private let translated: Subject
     public static let pristine = makePristine()
 
-    public init() throws {
+    /// The ways in which our processor runs each case.
+    public let ways: [Way]
+
+    public init(ways: [Way] = [.stepping, .blocks]) throws {
+        self.ways = ways
         host = try HostProcessor(pristine: Campaign.pristine)
         subject = try Subject(pristine: Campaign.pristine, processorLimit: host.processorLimit)
+        translated = try Subject(
+            pristine: Campaign.pristine, processorLimit: host.processorLimit, translates: true)
     }
 
     /// The window's contents before each case, and the read-only page's: words with a liking for edges.
@@ -92,7 +100,7 @@ public final class Campaign {
         summary.cases += 1
         summary.perOperation[test.operation, default: 0] += 1
         if let trap = host.trap { summary.perVector[trap, default: 0] += 1 }
-        for way in Way.allCases {
+        for way in ways {
             guard let found = try difference(test, host, way) else {
                 summary.indeterminate += 1
                 return
@@ -110,13 +118,15 @@ public final class Campaign {
         if host.address >> 20 == UInt32(ORACLE_EXIT) >> 20 { return nil }
         guard let stepped = try subject.run(test, .stepping) else { return nil }
         var ours = stepped.outcome
-        if way != .stepping, let other = try subject.run(test, way) { ours = other.outcome }
+        if way != .stepping, let other = try subject(for: way).run(test, way) { ours = other.outcome }
         let differences = Comparison.differences(
             host, ours, undefined: stepped.undefined, last: stepped.lastOperation)
         return Disagreement(
             test: test, way: way, host: host, ours: ours, undefined: stepped.undefined,
             differences: differences)
     }
+
+    func subject(for way: Way) -> Subject { way == .translated ? translated : subject }
 
     /// Whether a case still shows a difference; used to reduce it.
     func differs(_ test: TestCase, _ way: Way) throws -> Disagreement? {

@@ -76,8 +76,8 @@ extension Campaign {
     private func memoryDifferences(_ d: Disagreement) throws -> [String] {
         _ = host.run([d.test])
         let theirs = host.window
-        _ = try subject.run(d.test, d.way)
-        let mine = try subject.window()
+        _ = try subject(for: d.way).run(d.test, d.way)
+        let mine = try subject(for: d.way).window()
         return theirs.indices.filter { theirs[$0] != mine[$0] }.prefix(16).map {
             let place = UInt32(ORACLE_WINDOW) + UInt32($0)
             return "  [\(hex(place))]: host \(hex(UInt32(theirs[$0]))), ours \(hex(UInt32(mine[$0])))"

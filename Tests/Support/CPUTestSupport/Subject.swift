@@ -14,12 +14,14 @@ public enum Way: String, CaseIterable, Sendable {
     case stepping
     /// The interpreter's decoded blocks.
     case blocks
+    /// The translator's machine code.
+    case translated
 }
 
 public final class Subject {
     public let memory: GuestMemory
     public let storage: CPUStorage
-    private let interpreter: Interpreter
+    private let engine: any Engine
     private let pristine: [UInt8]
     private let environment = NoEnvironment()
 
@@ -33,11 +35,14 @@ public final class Subject {
     private static let gdt: UInt64 = 0x48000
     private static let ldt: UInt64 = 0x49000
 
-    public init(pristine: [UInt8], processorLimit: UInt32 = 0) throws {
+    public init(pristine: [UInt8], processorLimit: UInt32 = 0, translates: Bool = false) throws {
         self.pristine = pristine
         memory = try GuestMemory(bytes: 1 << 20)
         storage = try CPUStorage(memory: memory, environment: environment)
-        interpreter = Interpreter(memory: memory)
+        engine =
+            translates
+            ? try Translator(memory: memory, storage: storage, codeBytes: 4 << 20)
+            : Interpreter(memory: memory)
         try buildTables(processorLimit)
         try memory.writeBytes([UInt8](repeating: 0xCC, count: 0x2000), at: UInt64(ORACLE_CODE))
         try memory.writeBytes(pristine[0x2000...], at: UInt64(ORACLE_READ_ONLY))
@@ -130,9 +135,9 @@ public final class Subject {
                 if result.undefined == UInt32.max { return nil }
                 steps += 1
             }
-        case .blocks:
+        case .blocks, .translated:
             for _ in 0..<64 where exit == nil {
-                let got = interpreter.run(cpu, budget: 1)
+                let got = engine.run(cpu, budget: 1)
                 if got != .budget { exit = got }
                 if cpu.eip == end && test.hasEnd && cpu.attention == 0 { break }
             }

@@ -2,6 +2,7 @@
 //
 // The comparisons as a program, for long runs and for looking at one case:
 //   cpu-compare CASES [FIRST-SEED [OPERATION]]     with the host's processor
+//   cpu-compare translated CASES [SEED [OPERATION]]   the translator with the host's processor
 //   cpu-compare decode STRINGS [SEED]              with Zydis
 //   cpu-compare fuzz RUNS [SEED]                   hostile guests, which must only not crash
 
@@ -49,13 +50,22 @@ if arguments.first == "decode" {
         "\(count) guests, \(instructions) instructions, \(events) events, \(shutdowns) shutdowns, \(seconds()) s"
     )
 } else {
+    let translated = arguments.first == "translated"
+    if translated { arguments.removeFirst() }
     let count = arguments.first.flatMap { Int($0) } ?? 100_000
     let first = arguments.dropFirst().first.flatMap { UInt64($0) } ?? 0
     let wanted = arguments.dropFirst(2).first
     let entries = Exclusions.integerEntries.filter { wanted == nil || $0.operation.rawValue == wanted }
-    let campaign = try Campaign()
-    let summary = try campaign.run(entries: entries, first: first, count: count)
-    for disagreement in summary.disagreements {
+    let campaign = try Campaign(ways: translated ? [.translated] : [.stepping, .blocks])
+    let summary = try campaign.run(
+        entries: entries, first: first, count: count, stopAfter: translated ? 1000 : 20)
+    let kinds = Dictionary(grouping: summary.disagreements) {
+        "\($0.test.operation.rawValue): \($0.differences.joined(separator: " "))\($0.host.trap == nil ? "" : ", faulting")"
+    }
+    if translated {
+        print(kinds.mapValues(\.count).sorted { $0.value > $1.value }.map { "\($0.key) × \($0.value)" })
+    }
+    for disagreement in summary.disagreements.prefix(40) {
         print(try campaign.describe(try campaign.reduce(disagreement)))
         print("")
     }
