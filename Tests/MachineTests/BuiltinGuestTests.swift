@@ -8,9 +8,11 @@ import Testing
 
 @Suite("Built-in guest", .serialized, .enabled(if: BuiltinGuestFile.exists, "run `make guest` first"))
 struct BuiltinGuestTests {
-    @Test("conformance suite", arguments: ["conformance", "conformance pae"])
-    func conformance(words: String) throws {
-        let guest = try TestMachine(kernel: BuiltinGuestFile.path, commandLine: words)
+    @Test(
+        "conformance suite", arguments: [EngineChoice.interpreter, .translator],
+        ["conformance", "conformance pae"])
+    func conformance(engine: EngineChoice, words: String) throws {
+        let guest = try TestMachine(kernel: BuiltinGuestFile.path, commandLine: words, engine: engine)
         #expect(guest.run() == .powerOff)
         let lines = guest.text.split(separator: "\n")
         let failures = lines.filter { $0.hasPrefix("FAILED") }

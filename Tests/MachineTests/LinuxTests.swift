@@ -52,7 +52,10 @@ struct LinuxTests {
     @Test(
         "4.4 without PAE", .enabled(if: plain44 != nil, missing("4.4 without PAE")),
         .enabled(if: hasShell, noShell))
-    func linux44() throws { try boots(try #require(Self.plain44)) }
+    func linux44() throws {
+        try boots(try #require(Self.plain44), .interpreter)
+        try boots(try #require(Self.plain44))
+    }
 
     @Test(
         "4.4 with PAE", .enabled(if: pae44 != nil, missing("4.4 with PAE")), .enabled(if: hasShell, noShell))
@@ -84,10 +87,11 @@ struct LinuxTests {
     }
 
     /// Boots to the shell, runs the checks, and looks at what they say.
-    private func boots(_ kernel: InventoryKernel) throws {
+    private func boots(_ kernel: InventoryKernel, _ engine: EngineChoice = .translator) throws {
         let initrd = try #require(Initramfs.withScript(checks))
         let guest = try TestMachine(
-            kernel: kernel.path, initrd: initrd, commandLine: "console=hvc0", limitSeconds: 900)
+            kernel: kernel.path, initrd: initrd, commandLine: "console=hvc0", engine: engine,
+            limitSeconds: 900)
         let before = Int(Date().timeIntervalSince1970)
         #expect(guest.run() == .powerOff)
         let after = Int(Date().timeIntervalSince1970)

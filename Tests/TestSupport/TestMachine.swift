@@ -12,7 +12,7 @@ public final class TestMachine {
 
     public init(
         kernel: String, initrd: [UInt8]? = nil, memory: UInt64 = 64, commandLine: String = "",
-        limitSeconds: UInt64 = 60
+        engine: EngineChoice = .translator, limitSeconds: UInt64 = 60
     ) throws {
         let clock = SystemClock()
         eventLoop = try EventLoop(clock: clock)
@@ -21,7 +21,8 @@ public final class TestMachine {
             kernel: try KernelImage(path: kernel),
             initrd: initrd.map { InputFile(name: "initramfs", bytes: $0) }, commandLine: commandLine)
         machine = try Machine(
-            request, memoryBytes: memory << 20, clock: clock, eventLoop: eventLoop, backend: console)
+            request, memoryBytes: memory << 20, clock: clock, eventLoop: eventLoop, backend: console,
+            engine: engine)
         let machine = machine
         eventLoop.schedule(afterNanoseconds: limitSeconds * 1_000_000_000) {
             machine.stop(.killed(report: "the test's time is up"))
