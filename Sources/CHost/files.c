@@ -53,6 +53,10 @@ int lguest_file_lock(int fd, int exclusive) {
     return flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 ? 0 : -errno;
 }
 
+void lguest_file_unlock(int fd) {
+    flock(fd, LOCK_UN);
+}
+
 int lguest_file_temporary(char *path) {
     return mkostemp(path, O_CLOEXEC);
 }

@@ -36,7 +36,8 @@ struct DiskTests {
             try FileImage(path: file.path, isReadOnly: true)
         }
         #expect(error.message.contains("in use"))
-        withExtendedLifetime(writer) {}
+        writer.unlock()
+        _ = try FileImage(path: file.path, isReadOnly: true)
         let other = TemporaryFile([UInt8](repeating: 0, count: 4096))
         let readers = try (0..<3).map { _ in try FileImage(path: other.path, isReadOnly: true) }
         let overlay = try OverlayImage(path: other.path, overlayPath: nil)

@@ -12,7 +12,8 @@ public final class TestMachine {
 
     public init(
         kernel: String, initrd: [UInt8]? = nil, memory: UInt64 = 64, commandLine: String = "",
-        engine: EngineChoice = .translator, limitSeconds: UInt64 = 60
+        engine: EngineChoice = .translator, limitSeconds: UInt64 = 60,
+        devices: (inout MachineConfiguration) throws -> Void = { _ in }
     ) throws {
         let clock = SystemClock()
         eventLoop = try EventLoop(clock: clock)
@@ -20,9 +21,11 @@ public final class TestMachine {
         let request = BootRequest(
             kernel: try KernelImage(path: kernel),
             initrd: initrd.map { InputFile(name: "initramfs", bytes: $0) }, commandLine: commandLine)
+        var configuration = MachineConfiguration(memoryBytes: memory << 20, kernelPath: kernel)
+        try devices(&configuration)
         machine = try Machine(
             request, memoryBytes: memory << 20, clock: clock, eventLoop: eventLoop, backend: console,
-            engine: engine)
+            devices: try MachineDevices(configuration, eventLoop: eventLoop) { print($0) }, engine: engine)
         let machine = machine
         eventLoop.schedule(afterNanoseconds: limitSeconds * 1_000_000_000) {
             machine.stop(.killed(report: "the test's time is up"))

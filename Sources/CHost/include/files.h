@@ -25,6 +25,9 @@ int lguest_file_zero(int fd, int64_t offset, int64_t length, int punch);
 /// An exclusive or shared lock on the open file, without waiting: -EWOULDBLOCK when somebody else has it.
 int lguest_file_lock(int fd, int exclusive);
 
+/// Gives such a lock up.
+void lguest_file_unlock(int fd);
+
 /// mkostemp(3), closed on exec; `path` ends in XXXXXX, which is replaced. Returns the descriptor, or -1 and errno.
 int lguest_file_temporary(char *path);
 

@@ -176,15 +176,18 @@ extension LguestInterface {
     }
 
     private func shutdown(_ address: UInt32, reason: UInt32) throws(GuestDeath) {
+        if reason == 2 {
+            // `reboot -f` gives no text: the address is that of a null pointer.
+            requestedEnd = .restart
+            return
+        }
         guard var bytes = try? memory.readBytes(UInt64(address), count: 128) else {
             throw kill(
                 "bad read address \(address.hex), 128 bytes: the message of SHUTDOWN is outside guest memory")
         }
         bytes[127] = 0
         let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        if reason == 2 {
-            requestedEnd = .restart
-        } else if text == "Power down" {
+        if text == "Power down" {
             requestedEnd = .powerOff
         } else {
             throw GuestDeath("CRASH: \(text)", isGuestMessage: true)

@@ -87,10 +87,11 @@ public final class Disk {
         collect()
     }
 
-    /// Finishes and ends the threads; the disk can be used again all the same.
+    /// Finishes, ends the threads and lets other guests have the files.
     public func close() {
         finish()
         pool.end()
+        image.unlock()
     }
 
     private func collect() {

@@ -85,6 +85,9 @@ final class DiskFile: Sendable {
         if descriptor >= 0 { close(descriptor) }
     }
 
+    /// Lets others have the file.
+    func unlock() { lguest_file_unlock(descriptor) }
+
     /// Fills `buffers`; where the file has shrunk since it was opened that is an error and no end of file.
     func read(at offset: UInt64, into buffers: HostBuffers) throws(DiskFailure) {
         var done = 0

@@ -29,6 +29,12 @@ protocol DiskImage: AnyObject, Sendable {
     func writeZeros(at offset: UInt64, count: UInt64, mayDiscard: Bool) throws(DiskFailure)
     /// The bytes are no longer needed: what they read as from now on does not matter.
     func discard(at offset: UInt64, count: UInt64) throws(DiskFailure)
+    /// Lets other guests have the files.
+    func unlock()
+}
+
+extension DiskImage {
+    func unlock() {}
 }
 
 /// One thing that a disk is asked to do. Offsets and counts are bytes inside the image.

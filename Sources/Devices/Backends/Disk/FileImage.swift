@@ -19,6 +19,8 @@ final class FileImage: DiskImage {
     var name: String { file.name }
     var byteCount: UInt64 { file.byteCount }
 
+    func unlock() { file.unlock() }
+
     func read(at offset: UInt64, into buffers: HostBuffers) throws(DiskFailure) {
         try file.read(at: offset, into: buffers)
     }

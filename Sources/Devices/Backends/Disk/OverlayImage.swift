@@ -83,6 +83,11 @@ final class OverlayImage: DiskImage {
     var byteCount: UInt64 { image.byteCount }
     var isReadOnly: Bool { false }
 
+    func unlock() {
+        image.unlock()
+        overlay.unlock()
+    }
+
     // MARK: Reading
 
     func read(at offset: UInt64, into buffers: HostBuffers) throws(DiskFailure) {

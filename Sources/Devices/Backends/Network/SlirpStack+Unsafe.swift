@@ -105,6 +105,9 @@ final class SlirpStack: @unchecked Sendable {
         waker.wake()
         pthread_join(thread, nil)
         self.thread = nil
+        // SAFETY: the thread that used it has ended. Its sockets must not wait for our own end.
+        if let slirp { slirp_cleanup(slirp) }
+        slirp = nil
     }
 
     // MARK: On the thread

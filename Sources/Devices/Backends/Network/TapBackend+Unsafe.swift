@@ -21,7 +21,7 @@ final class TapBackend: NetworkBackend {
 
     /// The host's name for it: "tap0".
     let interface: String
-    private let descriptor: Int32
+    private var descriptor: Int32
     private let eventLoop: EventLoop
     private var source: EventLoop.Source?
     private weak var client: (any NetworkClient)?
@@ -94,7 +94,11 @@ final class TapBackend: NetworkBackend {
         client = nil
     }
 
-    func close() { stop() }
+    func close() {
+        stop()
+        if descriptor >= 0 { HostIO.close(descriptor) }
+        descriptor = -1
+    }
 
     func send(_ frame: HostBuffers, _ offload: FrameOffload) {
         // SAFETY: the vector describes memory that the buffers keep, valid during the call. A frame that the
