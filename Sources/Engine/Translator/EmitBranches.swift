@@ -69,7 +69,7 @@ extension BlockEmitter {
         let i = instructions[k]
         let target = endEIP &+ i.immediate
         switch i.operation {
-        case .jcc: emitConditional(i.condition, target)
+        case .jcc: emitConditional(k)
         case .jmp:
             if i.destination.kind == .relative {
                 emitLink(to: target)
@@ -117,7 +117,11 @@ extension BlockEmitter {
         }
     }
 
-    private func emitConditional(_ code: UInt8, _ target: UInt32) {
+    private func emitConditional(_ k: Int) {
+        let i = instructions[k]
+        let code = i.condition
+        let target = addresses[k] &+ UInt32(i.length) &+ i.immediate
+        let left = instructions.count - k - 1
         var condition = Int(code)
         if place == .saved {
             if code >= 12 {
@@ -131,12 +135,12 @@ extension BlockEmitter {
                 condition = code & 1 == 0 ? Condition.ne : Condition.e
             }
         }
-        emitLink(to: target, if: condition)
-        emitLink(to: endEIP)
+        emitLink(to: target, if: condition, notRun: Int32(left))
+        if left == 0 { emitLink(to: endEIP) }
     }
 
-    /// A jump to the block at `target`, under a condition or always.
-    func emitLink(to target: UInt32, if condition: Int? = nil) {
+    /// A jump to the block at `target`, under a condition or always, that skips `notRun` instructions of this one.
+    func emitLink(to target: UInt32, if condition: Int? = nil, notRun: Int32 = 0) {
         let number = cache.links.count
         let samePage = target >> 12 == eip >> 12
         let saved = samePage ? place != .host : true
@@ -150,6 +154,14 @@ extension BlockEmitter {
         let mustSave = place == .host
         outOfLine.append { [self] in
             a.bind(jump)
+            var jump = jump
+            if notRun > 0 {
+                a.lea64(Host.budget, .at(Host.budget, notRun))
+                if samePage {
+                    jump = a.jump()
+                    a.bind(jump)
+                }
+            }
             if samePage {
                 cache.links[number].jump = Int32(jump)
                 cache.links[number].stub = Int32(a.here)

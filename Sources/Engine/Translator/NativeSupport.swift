@@ -22,6 +22,11 @@ enum NativeSupport {
         }
     }
 
+    /// A conditional jump forwards: the block goes on behind it, where more often than not the way leads.
+    static func isSideExit(_ i: Instruction) -> Bool {
+        i.operation == .jcc && i.operandSize == 4 && i.immediate < 0x8000_0000
+    }
+
     /// Whether `BlockEmitter` has code for `i` in the flat 32-bit mode.
     static func handles(_ i: Instruction) -> Bool {
         let memory = i.destination.isMemory || i.source.isMemory || i.third.isMemory
