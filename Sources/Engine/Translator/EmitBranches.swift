@@ -46,11 +46,36 @@ extension BlockEmitter {
     }
 
     func emitPop(_ k: Int) {
+        guard !instructions[k].destination.isMemory else {
+            emitPopToMemory(k)
+            return
+        }
         let to = hostRegister(instructions[k].destination.index)
         preserveFlags(k)
         access(k, at: Host.esp, 4, .read) { [self] rm in
             a.load(to, rm)
             if to != Host.esp { a.lea(Host.esp, .at(Host.esp, 4)) }
+        }
+    }
+
+    /// An address that uses ESP is formed after the increment.
+    private func emitPopToMemory(_ k: Int) {
+        preserveFlags(k)
+        access(k, at: Host.esp, 4, .read) { [self] rm in
+            a.load(Host.r9, rm)
+            a.store(a.field(layout.spill), Host.r9)
+        }
+        var register = formAddress(k)
+        if instructions[k].base == UInt8(GPR.esp) {
+            a.lea(Host.r11, .at(register, 4))
+            register = Host.r11
+        }
+        access(
+            k, at: register, 4, .write,
+            finish: { [self] in a.lea(Host.esp, .at(Host.esp, 4)) }
+        ) { [self] rm in
+            a.load(Host.r9, a.field(layout.spill))
+            a.store(rm, Host.r9)
         }
     }
 
