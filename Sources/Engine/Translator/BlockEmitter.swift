@@ -100,7 +100,9 @@ final class BlockEmitter {
         live = [UInt8](repeating: FlagEffects.all, count: count + 1)
         for k in stride(from: count - 1, through: 0, by: -1) {
             let i = instructions[k]
-            let effects = NativeSupport.handles(i) ? FlagEffects(i) : .byHelper
+            // Where a conditional jump leads, all flags may be read.
+            let effects =
+                NativeSupport.handles(i) && i.operation != .jcc ? FlagEffects(i) : .byHelper
             live[k] = effects.before(live[k + 1])
         }
     }

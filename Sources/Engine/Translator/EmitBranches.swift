@@ -46,11 +46,36 @@ extension BlockEmitter {
     }
 
     func emitPop(_ k: Int) {
+        guard !instructions[k].destination.isMemory else {
+            emitPopToMemory(k)
+            return
+        }
         let to = hostRegister(instructions[k].destination.index)
         preserveFlags(k)
         access(k, at: Host.esp, 4, .read) { [self] rm in
             a.load(to, rm)
             if to != Host.esp { a.lea(Host.esp, .at(Host.esp, 4)) }
+        }
+    }
+
+    /// An address that uses ESP is formed after the increment.
+    private func emitPopToMemory(_ k: Int) {
+        preserveFlags(k)
+        access(k, at: Host.esp, 4, .read) { [self] rm in
+            a.load(Host.r9, rm)
+            a.store(a.field(layout.spill), Host.r9)
+        }
+        var register = formAddress(k)
+        if instructions[k].base == UInt8(GPR.esp) {
+            a.lea(Host.r11, .at(register, 4))
+            register = Host.r11
+        }
+        access(
+            k, at: register, 4, .write,
+            finish: { [self] in a.lea(Host.esp, .at(Host.esp, 4)) }
+        ) { [self] rm in
+            a.load(Host.r9, a.field(layout.spill))
+            a.store(rm, Host.r9)
         }
     }
 
@@ -69,7 +94,7 @@ extension BlockEmitter {
         let i = instructions[k]
         let target = endEIP &+ i.immediate
         switch i.operation {
-        case .jcc: emitConditional(i.condition, target)
+        case .jcc: emitConditional(k)
         case .jmp:
             if i.destination.kind == .relative {
                 emitLink(to: target)
@@ -117,7 +142,11 @@ extension BlockEmitter {
         }
     }
 
-    private func emitConditional(_ code: UInt8, _ target: UInt32) {
+    private func emitConditional(_ k: Int) {
+        let i = instructions[k]
+        let code = i.condition
+        let target = addresses[k] &+ UInt32(i.length) &+ i.immediate
+        let left = instructions.count - k - 1
         var condition = Int(code)
         if place == .saved {
             if code >= 12 {
@@ -131,12 +160,12 @@ extension BlockEmitter {
                 condition = code & 1 == 0 ? Condition.ne : Condition.e
             }
         }
-        emitLink(to: target, if: condition)
-        emitLink(to: endEIP)
+        emitLink(to: target, if: condition, notRun: Int32(left))
+        if left == 0 { emitLink(to: endEIP) }
     }
 
-    /// A jump to the block at `target`, under a condition or always.
-    func emitLink(to target: UInt32, if condition: Int? = nil) {
+    /// A jump to the block at `target`, under a condition or always, that skips `notRun` instructions of this one.
+    func emitLink(to target: UInt32, if condition: Int? = nil, notRun: Int32 = 0) {
         let number = cache.links.count
         let samePage = target >> 12 == eip >> 12
         let saved = samePage ? place != .host : true
@@ -150,6 +179,14 @@ extension BlockEmitter {
         let mustSave = place == .host
         outOfLine.append { [self] in
             a.bind(jump)
+            var jump = jump
+            if notRun > 0 {
+                a.lea64(Host.budget, .at(Host.budget, notRun))
+                if samePage {
+                    jump = a.jump()
+                    a.bind(jump)
+                }
+            }
             if samePage {
                 cache.links[number].jump = Int32(jump)
                 cache.links[number].stub = Int32(a.here)

@@ -22,6 +22,11 @@ enum NativeSupport {
         }
     }
 
+    /// A conditional jump forwards: the block goes on behind it, where more often than not the way leads.
+    static func isSideExit(_ i: Instruction) -> Bool {
+        i.operation == .jcc && i.operandSize == 4 && i.immediate < 0x8000_0000
+    }
+
     /// Whether `BlockEmitter` has code for `i` in the flat 32-bit mode.
     static func handles(_ i: Instruction) -> Bool {
         let memory = i.destination.isMemory || i.source.isMemory || i.third.isMemory
@@ -48,7 +53,10 @@ enum NativeSupport {
             return i.destination.kind == .register || i.destination.size == 4
         case .div, .idiv: return i.destination.size == 4
         case .push: return i.operandSize == 4
-        case .pop: return i.operandSize == 4 && i.destination.kind == .register
+        case .pop:
+            // An address with ESP moves on before the segment's check.
+            return i.operandSize == 4
+                && !(memory && i.base == UInt8(GPR.esp) && i.segment >= UInt8(SegmentIndex.fs))
         case .pushSegment: return i.operandSize == 4
         case .movFromSegment: return i.destination.kind == .register && i.destination.size == 4
         // One processor sees its own accesses in order.

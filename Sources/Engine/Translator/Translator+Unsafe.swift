@@ -192,7 +192,7 @@ public final class Translator: Engine {
             guard let i = try? decoder.decode(&source) else { break }
             decoded.append(i)
             cursor += UInt(i.length)
-            if NativeSupport.endsBlock(i) || cursor == end { break }
+            if cursor == end || NativeSupport.endsBlock(i) && !NativeSupport.isSideExit(i) { break }
         }
     }
 

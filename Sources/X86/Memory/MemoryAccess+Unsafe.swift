@@ -45,13 +45,25 @@ extension CPU {
     public func loadSystem<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
         _ linear: UInt32, as type: T.Type = T.self
     ) throws(Fault) -> T {
-        T(truncatingIfNeeded: try loadSlow(linear, MemoryLayout<T>.size, user: false))
+        // SAFETY: as in `load`.
+        let entry = owner.tables.kernelRead[Int(linear >> 12)]
+        if entry != 0 && linear & 0xFFF <= 0x1000 - UInt32(MemoryLayout<T>.size) {
+            return UnsafeRawPointer(bitPattern: entry &+ UInt(linear)).unsafelyUnwrapped.loadUnaligned(as: T.self)
+        }
+        return T(truncatingIfNeeded: try loadSlow(linear, MemoryLayout<T>.size, user: false))
     }
 
     /// A store with supervisor rights whatever the CPL.
     public func storeSystem<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
         _ linear: UInt32, _ value: T
     ) throws(Fault) {
+        // SAFETY: as in `store`.
+        let entry = owner.tables.kernelWrite[Int(linear >> 12)]
+        if entry != 0 && linear & 0xFFF <= 0x1000 - UInt32(MemoryLayout<T>.size) && owner.rehearsal == nil {
+            UnsafeMutableRawPointer(bitPattern: entry &+ UInt(linear)).unsafelyUnwrapped
+                .storeBytes(of: value, as: T.self)
+            return
+        }
         try storeSlow(linear, MemoryLayout<T>.size, UInt64(truncatingIfNeeded: value), user: false)
     }
 

@@ -42,7 +42,7 @@ extension CPU {
         }
         guard selector & 0xFFFC != 0 else {
             self[segment: index] = SegmentRegister(selector: selector, attributes: 0, base: 0, limit: 0)
-            updateMode()
+            segmentChanged(index)
             return
         }
         let error = Fault.generalProtection(selector: selector)
@@ -83,7 +83,7 @@ extension CPU {
         var register = descriptor.register(selector: selector)
         register.attributes |= 1
         self[segment: index] = register
-        updateMode()
+        segmentChanged(index)
     }
 
     /// Sets a segment register to given contents, for guest interfaces and resets.
@@ -96,6 +96,18 @@ extension CPU {
     public func setPrivilege(_ level: UInt8) {
         system.cpl = level
         selectTables()
+    }
+
+    /// After a load of segment register `index`: FS and GS are no part of the mode.
+    @inline(__always)
+    func segmentChanged(_ index: Int) {
+        switch index {
+        case SegmentIndex.fs:
+            system.simpleSegments = system.simpleSegments & ~3 | self[segment: index].simpleAccess
+        case SegmentIndex.gs:
+            system.simpleSegments = system.simpleSegments & ~12 | self[segment: index].simpleAccess << 2
+        default: updateMode()
+        }
     }
 
     /// Recomputes what blocks may assume about the segments.
