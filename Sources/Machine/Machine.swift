@@ -46,7 +46,7 @@ public final class Machine {
     public init(
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
         backend: any ConsoleBackend, devices: MachineDevices = MachineDevices(),
-        engine choice: EngineChoice = .translator
+        engine choice: EngineChoice = .interpreter
     ) throws(LguestError) {
         self.clock = clock
         self.eventLoop = eventLoop

@@ -24,7 +24,7 @@ public struct MachineConfiguration: Sendable {
     /// Print instruction counts and times on stderr at the end.
     public var showStatistics: Bool
     /// How guest code is carried out.
-    public var engine = EngineChoice.translator
+    public var engine = EngineChoice.interpreter
 
     public init(
         memoryBytes: UInt64, kernelPath: String, initrdPath: String? = nil, commandLine: String = "",

@@ -14,6 +14,10 @@ struct RunOptions: ParsableArguments {
     @Flag(name: .long, help: "At the end, print instructions, speed and time.")
     var stats = false
 
-    @Option(name: .long, help: ArgumentHelp("How guest code is run.", valueName: "NAME"))
-    var engine = EngineChoice.translator
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "How guest code is run: interpreter, or translator (faster, newer), or lockstep (both, compared).",
+            valueName: "NAME"))
+    var engine = EngineChoice.interpreter
 }
