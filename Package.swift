@@ -55,7 +55,6 @@ let package = Package(
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"], swiftSettings: strict),
         .testTarget(
             name: "X86Tests", dependencies: ["X86", "GuestMemory", "CPUTestSupport"], swiftSettings: strict),
-        .testTarget(name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory"], swiftSettings: strict),
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CPUTestSupport"],
             swiftSettings: strict),

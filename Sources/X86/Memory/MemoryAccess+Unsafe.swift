@@ -48,7 +48,8 @@ extension CPU {
         // SAFETY: as in `load`.
         let entry = owner.tables.kernelRead[Int(linear >> 12)]
         if entry != 0 && linear & 0xFFF <= 0x1000 - UInt32(MemoryLayout<T>.size) {
-            return UnsafeRawPointer(bitPattern: entry &+ UInt(linear)).unsafelyUnwrapped.loadUnaligned(as: T.self)
+            return UnsafeRawPointer(bitPattern: entry &+ UInt(linear)).unsafelyUnwrapped.loadUnaligned(
+                as: T.self)
         }
         return T(truncatingIfNeeded: try loadSlow(linear, MemoryLayout<T>.size, user: false))
     }
