@@ -25,7 +25,9 @@ extension Machine {
         case .interpreter: return Interpreter(memory: memory)
         case .translator, .lockstep:
             do throws(HostDenial) {
-                if choice == .lockstep { return try Lockstep(memory: memory, storage: storage) }
+                if choice == .lockstep {
+                    return try Lockstep(memory: memory, storage: storage, onDifference: endInLockstep)
+                }
                 return try Translator(memory: memory, storage: storage)
             } catch {
                 throw LguestError(

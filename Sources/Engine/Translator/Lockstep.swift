@@ -16,11 +16,15 @@ public final class Lockstep: Engine {
     private let memory: GuestMemory
     private var compared: UInt64 = 0
     private var skipped: UInt64 = 0
-    /// Told of the first difference.
-    public var onDifference: ((String) -> Never)?
+    /// Told of the first difference, after which there is nothing more to run.
+    private let onDifference: (String) -> Never
 
-    public init(memory: GuestMemory, storage: CPUStorage) throws(HostDenial) {
+    public init(
+        memory: GuestMemory, storage: CPUStorage,
+        onDifference: @escaping (String) -> Never = { fatalError($0) }
+    ) throws(HostDenial) {
         self.memory = memory
+        self.onDifference = onDifference
         translator = try Translator(memory: memory, storage: storage)
         translator.connects = false
     }
@@ -129,9 +133,7 @@ public final class Lockstep: Engine {
             let registers = (0..<8).map { hex(UInt32(truncatingIfNeeded: state.gpr[$0])) }
             lines.append("  \(name): \(registers.joined(separator: " ")) eip \(hex(state.eip))")
         }
-        let message = lines.joined(separator: "\n")
-        if let onDifference { onDifference(message) }
-        fatalError(message)
+        onDifference(lines.joined(separator: "\n"))
     }
 
     private static func canRehearse(_ i: Instruction) -> Bool {
