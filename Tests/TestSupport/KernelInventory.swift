@@ -53,7 +53,8 @@ public enum KernelInventory {
     /// The first vmlinux of a series with or without PAE.
     public static func vmlinux(_ major: Int, _ minors: ClosedRange<Int>, pae: Bool? = nil) -> InventoryKernel?
     {
-        all.first { kernel in
+        // The shortest name is the plainest kernel: variants (debug, …) say so in theirs.
+        all.sorted { $0.name.count < $1.name.count }.first { kernel in
             guard let version = kernel.version, !kernel.isCompressed, version.major == major else {
                 return false
             }
