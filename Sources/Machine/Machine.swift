@@ -76,7 +76,7 @@ public final class Machine {
         interface = LguestInterface(services)
         wires.end = interface
         bus = VirtioPCIBus(
-            memory: memory, interrupts: interface, ports: environment.ports, mmio: environment.mmio,
+            memory: memory, interrupts: wires, ports: environment.ports, mmio: environment.mmio,
             windowBase: memory.ramSize)
         console = VirtioConsole(backend: backend)
         self.devices = devices
