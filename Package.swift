@@ -28,7 +28,11 @@ let package = Package(
         .target(name: "X86", dependencies: ["GuestMemory", "CHost"], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["X86", "GuestMemory", "CHost"], swiftSettings: strict),
         .target(name: "Trace", dependencies: ["Support", "X86", "CZydis"], swiftSettings: strict),
-        .target(name: "Boot", dependencies: ["Support", "GuestMemory"], swiftSettings: strict),
+        .systemLibrary(
+            name: "CCompression",
+            providers: [.apt(["zlib1g-dev", "libbz2-dev", "liblzma-dev", "liblz4-dev", "libzstd-dev"])]),
+        .target(
+            name: "Boot", dependencies: ["Support", "GuestMemory", "CCompression"], swiftSettings: strict),
         .systemLibrary(name: "CSlirp", providers: [.apt(["libslirp-dev"])]),
         .target(
             name: "Devices", dependencies: ["Support", "GuestMemory", "CHost", "CSlirp"],
@@ -39,7 +43,8 @@ let package = Package(
             name: "Machine",
             dependencies: ["Boot", "Devices", "Engine", "GuestInterfaces", "Support", "Trace"],
             swiftSettings: strict),
-        .target(name: "LguestKit", dependencies: ["Machine"], swiftSettings: strict),
+        .target(name: "CLauncher"),
+        .target(name: "LguestKit", dependencies: ["Machine", "CLauncher"], swiftSettings: strict),
         .executableTarget(
             name: "lguest",
             dependencies: [
@@ -59,7 +64,8 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CPUTestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory"], swiftSettings: strict),
+            name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory", "CCompression"],
+            swiftSettings: strict),
         .testTarget(name: "TraceTests", dependencies: ["Trace", "Support"], swiftSettings: strict),
         .testTarget(
             name: "DevicesTests", dependencies: ["Devices", "Support", "GuestMemory", "CHost"],

@@ -22,8 +22,10 @@ public struct BootRequest: Sendable {
     }
 
     /// Opens both files. Throws `.badInput` when one is not what it should be.
-    public init(kernelPath: String, initrdPath: String?, commandLine: String) throws(LguestError) {
-        let kernel = try KernelImage(path: kernelPath)
+    public init(
+        kernelPath: String, initrdPath: String?, commandLine: String, guestDecompress: Bool = false
+    ) throws(LguestError) {
+        let kernel = try KernelImage(path: kernelPath, guestDecompress: guestDecompress)
         var initrd: InputFile?
         if let initrdPath {
             initrd = try InputFile(path: initrdPath, purpose: "initrd", maximumSize: MemorySize.maximum)

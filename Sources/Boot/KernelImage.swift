@@ -15,8 +15,11 @@ public struct KernelImage: Sendable {
         case bzImage(SetupHeader)
     }
 
+    /// What is loaded: the file, or what was unpacked of it.
     public let file: InputFile
     public let format: Format
+    /// The bzImage that the kernel was unpacked from, and how it was packed; nil when it is loaded as it is.
+    public let container: (header: SetupHeader, format: PayloadFormat)?
     /// The kernel's release where the file says it in plain text.
     public let linuxVersion: LinuxVersion?
     /// How lguest support shows in it.
@@ -28,14 +31,29 @@ public struct KernelImage: Sendable {
     public static let maximumFileSize: UInt64 = 1 << 30
 
     /// Opens and recognises the kernel at `path`. Throws `.badInput` with the exact reason.
-    public init(path: String) throws(LguestError) {
-        try self.init(InputFile(path: path, purpose: "kernel", maximumSize: Self.maximumFileSize))
+    public init(path: String, guestDecompress: Bool = false) throws(LguestError) {
+        try self.init(
+            InputFile(path: path, purpose: "kernel", maximumSize: Self.maximumFileSize),
+            guestDecompress: guestDecompress)
     }
 
-    /// Recognises `file`. Throws `.badInput` when it is no kernel for a 32-bit guest.
-    public init(_ file: InputFile) throws(LguestError) {
+    /// Recognises `file`. A bzImage is unpacked, unless `guestDecompress` leaves that to the kernel itself.
+    /// Throws `.badInput` when it is no kernel for a 32-bit guest.
+    public init(_ original: InputFile, guestDecompress: Bool = false) throws(LguestError) {
+        var file = original
+        var kind = try FileKind(file)
+        var container: (SetupHeader, PayloadFormat)?
+        if kind == .bzImage, !guestDecompress {
+            let header = try SetupHeader(file)
+            if let unpacked = try Payload.unpack(header, in: file) {
+                container = (header, unpacked.format)
+                file = unpacked.file
+                kind = .elf32
+            }
+        }
         self.file = file
-        switch try FileKind(file) {
+        self.container = container
+        switch kind {
         case .elf32:
             let elf = try ELF32File(file)
             if elf.programHeaders.contains(where: { $0.type == ProgramHeader.interpreter }) {
@@ -50,8 +68,8 @@ public struct KernelImage: Sendable {
             let header = try SetupHeader(file)
             format = .bzImage(header)
             symbols = nil
-            // The proof is inside the compressed part; unpacking it only to look would double the
-            // time to boot, and a kernel without support soon ends in a report that says so.
+            // The proof is inside the compressed part, which stays as it is; a kernel without support soon
+            // ends in a report that says so.
             lguestSupport = .unknown
             linuxVersion = try header.linuxVersion(in: file)
         case .other(let reason, let hint):

@@ -13,6 +13,10 @@ public struct SetupHeader: Equatable, Sendable {
     public let version: UInt16
     /// The part of the file that runs in protected mode.
     public let payload: Range<UInt64>
+    /// The packed kernel inside `payload`: named by the header since protocol 2.08; nil where it names none.
+    public let packedKernel: Range<UInt64>?
+    /// Whether the kernel says that it can run where it was not linked to run.
+    public let isRelocatable: Bool
     /// Where the payload starts to run (GPA), normally 0x100000.
     public let entryPoint: UInt32
     /// The longest command line, without the zero byte at its end.
@@ -70,6 +74,11 @@ public struct SetupHeader: Equatable, Sendable {
                     + "\((payloadStart + payloadSize).asByteCount), the file has \(file.size.asByteCount)")
         }
         payload = payloadStart..<file.size
+        isRelocatable = byte(0x234) != 0
+        let packedStart = payloadStart + UInt64(since(0x208, 0x248, 0))
+        let packedSize = UInt64(since(0x208, 0x24C, 0))
+        let isNamed = packedSize > 16 && file.contains(packedStart, count: packedSize)
+        packedKernel = isNamed ? packedStart..<packedStart + packedSize : nil
         let loadedEnd = UInt64(Self.loadAddress) + (file.size - payloadStart)
 
         entryPoint = word(0x214)

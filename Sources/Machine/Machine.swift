@@ -33,6 +33,10 @@ public final class Machine {
     let devices: MachineDevices
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
+    /// Called when all is ready, right before the guest's first instruction.
+    public var onStart: () -> Void = {}
+    /// Whether the devices stay open after `run`, for the machine that comes after a restart.
+    public var keepsDevices = false
     private var lastPoll: UInt64 = 0
     private var pollInterval = Machine.pollInterval
     public private(set) var startTime: UInt64
@@ -95,15 +99,22 @@ public final class Machine {
     /// Ends the run from a callback of the event loop.
     public func stop(_ outcome: MachineOutcome) { stopRequested = outcome }
 
+    /// Lets the guest end the run by a write to `StatusPort.number`.
+    public func addStatusPort() {
+        let port = StatusPort { [weak self] in self?.stop(.guestStatus($0)) }
+        environment.ports.claim(ports: StatusPort.number...StatusPort.number, handler: port)
+    }
+
     /// Runs the guest from its entry point until it ends.
     public func run() -> MachineOutcome {
         console.start()
         defer {
             bus.reset()
             devicePage?.reset()
-            devices.close()
+            if !keepsDevices { devices.close() }
         }
         interface.start(cpu, entryPoint: kernel.entryPoint)
+        onStart()
         do throws(GuestDeath) {
             return try loop()
         } catch {
@@ -129,7 +140,7 @@ public final class Machine {
             let limit =
                 cpu.instructions &+ (interface.hasWaitingInterrupts ? Machine.shortSlice : Machine.slice)
             var exits = 0
-            while cpu.instructions < limit && exits < 1000 {
+            while cpu.instructions < limit && exits < 1000 && stopRequested == nil {
                 let exit = engine.run(cpu, budget: limit &- cpu.instructions)
                 exits += 1
                 switch try interface.handle(exit, cpu) {

@@ -19,6 +19,10 @@ public struct MachineConfiguration: Sendable {
     public var hasRandom = false
     /// Memory to ask back from the guest, in bytes; nil for no balloon.
     public var balloonBytes: UInt64?
+    /// Whether a bzImage is started as it is, with its own unpacker, in place of being unpacked here.
+    public var guestDecompress = false
+    /// Whether the guest may end the run by a write to `StatusPort`.
+    public var hasStatusPort = false
     /// Say on stderr what is being done.
     public var verbose: Bool
     /// Print instruction counts and times on stderr at the end.
@@ -48,4 +52,8 @@ public enum MachineOutcome: Equatable, Sendable {
     case killed(report: String)
     /// Three Ctrl-C within a second.
     case userInterrupt
+    /// The time that was allowed is up.
+    case timeout
+    /// The guest has written this to `StatusPort`.
+    case guestStatus(UInt8)
 }

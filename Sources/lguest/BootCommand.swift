@@ -18,6 +18,9 @@ struct BootCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("File with the initial RAM disk.", valueName: "FILE"))
     var initrd: String?
 
+    @Flag(name: .long, help: "Let a bzImage unpack itself, in place of unpacking it here.")
+    var guestDecompress = false
+
     @OptionGroup var devices: DeviceOptions
 
     @Argument(
@@ -33,7 +36,7 @@ struct BootCommand: ParsableCommand {
     var kernelArguments: [String] = []
 
     func run() throws {
-        try RunMachine.untilItEnds(try machine())
+        try RunMachine.untilItEnds(try machine(), try options.session())
     }
 
     /// The machine that the words describe. Throws `.badInput` for a size that is none.
@@ -41,11 +44,10 @@ struct BootCommand: ParsableCommand {
         var machine = MachineConfiguration(
             memoryBytes: try MemorySize(parsing: memory).bytes, kernelPath: kernel)
         machine.initrdPath = initrd
+        machine.guestDecompress = guestDecompress
         try devices.apply(to: &machine)
         machine.commandLine = kernelArguments.joined(separator: " ")
-        machine.verbose = options.verbose
-        machine.showStatistics = options.stats
-        machine.engine = options.engine
+        options.apply(to: &machine)
         return machine
     }
 }

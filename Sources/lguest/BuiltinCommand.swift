@@ -26,7 +26,7 @@ struct BuiltinCommand: ParsableCommand {
     var arguments: [String] = []
 
     func run() throws {
-        try RunMachine.untilItEnds(try machine(guest: try BuiltinGuest.find()))
+        try RunMachine.untilItEnds(try machine(guest: try BuiltinGuest.find()), try options.session())
     }
 
     /// The machine for the built-in guest at the path `guest`. Throws `.badInput` for a size that is none.
@@ -34,9 +34,7 @@ struct BuiltinCommand: ParsableCommand {
         var machine = MachineConfiguration(
             memoryBytes: try MemorySize(parsing: memory).bytes, kernelPath: guest)
         machine.commandLine = arguments.joined(separator: " ")
-        machine.verbose = options.verbose
-        machine.showStatistics = options.stats
-        machine.engine = options.engine
+        options.apply(to: &machine)
         return machine
     }
 }

@@ -3,6 +3,7 @@
 // The list of subcommands, and the rule that makes `lguest 64m vmlinux` work as in the original lguest.
 
 import ArgumentParser
+import Support
 
 /// `lguest` itself. A new subcommand is a file of its own and one entry in the list here.
 struct RootCommand: ParsableCommand {
@@ -33,7 +34,16 @@ struct RootCommand: ParsableCommand {
     /// Parses `words` (without the program's name) into the command to run. Throws the parser's errors, among
     /// which are requests for help.
     static func command(for words: [String]) throws -> any ParsableCommand {
-        try parseAsRoot(withSubcommand(words))
+        try parseAsRoot(withFullNames(withSubcommand(words)))
+    }
+
+    /// Spells abbreviated options out where a guest is run.
+    private static func withFullNames(_ words: [String]) throws(LguestError) -> [String] {
+        switch words.first {
+        case "boot": try Abbreviations.expand(words, among: Abbreviations.boot)
+        case "builtin", "demo": try Abbreviations.expand(words, among: Abbreviations.builtin)
+        default: words
+        }
     }
 
     /// A subcommand is recognised only as the very first word, so that no file name, option value or

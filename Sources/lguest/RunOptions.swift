@@ -4,12 +4,18 @@
 
 import ArgumentParser
 import LguestKit
+import Support
 
 extension EngineChoice: ExpressibleByArgument {}
+
+extension LogLevel: ExpressibleByArgument {}
 
 struct RunOptions: ParsableArguments {
     @Flag(name: [.short, .long], help: "Say what is being done.")
     var verbose = false
+
+    @Option(name: .long, help: "How much to say on standard error.")
+    var logLevel = LogLevel.warning
 
     @Flag(name: .long, help: "At the end, print instructions, speed and time.")
     var stats = false
@@ -20,4 +26,67 @@ struct RunOptions: ParsableArguments {
             "How guest code is run: interpreter, or translator (faster, newer), or lockstep (both, compared).",
             valueName: "NAME"))
     var engine = EngineChoice.interpreter
+
+    @Option(name: .long, help: ArgumentHelp("The guest's name, in messages and in 'ps'.", valueName: "NAME"))
+    var name: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Where the guest's console is.", valueName: "stdio|pty|file:PATH|unix:PATH"))
+    var console = "stdio"
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("End the guest after so long, with status 124.", valueName: "SECONDS"))
+    var timeout: Double?
+
+    @Flag(name: .long, help: "When the guest reboots, end with status 0.")
+    var noReboot = false
+
+    @Flag(
+        name: .long,
+        help: "A byte that the guest writes to I/O port 0xF4 ends lguest with that status.")
+    var exitWithGuestStatus = false
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Once everything is open, become this user (needs root).", valueName: "NAME"))
+    var username: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Once everything is open, make DIR the root directory (needs root).", valueName: "DIR"))
+    var chroot: String?
+
+    func apply(to machine: inout MachineConfiguration) {
+        machine.verbose = verbose
+        machine.showStatistics = stats
+        machine.engine = engine
+        machine.hasStatusPort = exitWithGuestStatus
+    }
+
+    /// Throws `.badInput` for words that make no sense.
+    func session() throws(LguestError) -> SessionOptions {
+        var session = SessionOptions()
+        if let name {
+            guard !name.isEmpty, name.utf8.count <= 64 else {
+                throw LguestError(.badInput, "the guest's name must have 1 to 64 bytes", hint: "--name")
+            }
+            session.name = name
+        }
+        session.console = try ConsoleTarget(parsing: console)
+        session.logLevel = logLevel
+        if let timeout {
+            guard timeout > 0, timeout <= 1e9 else {
+                throw LguestError(
+                    .badInput, "a timeout of \(timeout) s makes no sense", hint: "seconds, such as 60 or 0.5")
+            }
+            session.timeoutSeconds = timeout
+        }
+        session.restarts = !noReboot
+        session.username = username
+        session.chroot = chroot
+        return session
+    }
 }

@@ -19,6 +19,8 @@ struct BzImageBuilder {
     var jump: UInt8 = 0x62
     /// In 16-byte units; nil means: as many as the payload has.
     var announcedSize: UInt32?
+    /// Bytes of the packed kernel, at the start of the payload; 0: none is named.
+    var packedSize: UInt32 = 0
     var release = "3.2.1-bz (x@y) #1"
 
     func bytes() -> [UInt8] {
@@ -32,6 +34,7 @@ struct BzImageBuilder {
         setup.patch(0x214, words([entry, 0x1111_1111, 0x2222_2222]))
         setup.patch(0x22C, words([initrdLimit, 0x20_0000]) + [relocatable])
         setup.patch(0x236, halves([xloadFlags]) + words([commandLineSize]))
+        setup.patch(0x248, words([0, packedSize]))
         setup.patch(0x258, words([UInt32(truncatingIfNeeded: preferredAddress)]))
         setup.patch(0x25C, words([UInt32(truncatingIfNeeded: preferredAddress >> 32), initSize]))
         setup.patch(0x400, Array(release.utf8))

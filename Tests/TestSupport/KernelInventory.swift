@@ -40,7 +40,7 @@ public enum KernelInventory {
             guard let image = try? KernelImage(path: path), (try? image.requireLguestSupport()) != nil else {
                 return nil
             }
-            let compressed = if case .bzImage = image.format { true } else { false }
+            let compressed = if case .bzImage = image.format { true } else { image.container != nil }
             let pae =
                 image.symbols?.lookup(name: "initial_pg_pmd") != nil
                 || image.symbols?.lookup(name: "swapper_pg_pmd") != nil || file.contains("-pae")

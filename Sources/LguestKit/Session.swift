@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One guest on this process from its first start to its last end, restarts included. All files are opened
+// once, before the first instruction, since a confined process cannot open them again: a restart reads
+// the same kernel and initrd files anew and keeps disks, networks and console.
+
+import Boot
+import Devices
+import Machine
+import Support
+
+/// A machine's files, devices and console, ready to be run.
+public final class Session {
+    private let configuration: MachineConfiguration
+    private let options: SessionOptions
+    private let clock = SystemClock()
+    private let eventLoop: EventLoop
+    private let kernelFile: InputFile
+    private let initrdFile: InputFile?
+    private let devices: MachineDevices
+    private let console: KeptConsole
+    private let terminal: TerminalBackend?
+    /// The machine that runs now.
+    private weak var machine: Machine?
+    private var isConfined = false
+
+    /// Opens everything. Throws `.badInput` for files that are not usable, `.host` for what the host denies.
+    public init(_ configuration: MachineConfiguration, _ options: SessionOptions) throws(LguestError) {
+        self.configuration = configuration
+        self.options = options
+        let log = Log(options, verbose: configuration.verbose)
+        eventLoop = try EventLoop(clock: clock)
+        kernelFile = try InputFile(
+            path: configuration.kernelPath, purpose: "kernel", maximumSize: KernelImage.maximumFileSize)
+        if let path = configuration.initrdPath {
+            initrdFile = try InputFile(path: path, purpose: "initrd", maximumSize: MemorySize.maximum)
+        } else {
+            initrdFile = nil
+        }
+        devices = try MachineDevices(configuration, eventLoop: eventLoop) { log.line(.warning, $0) }
+        let backend: any ConsoleBackend
+        switch options.console {
+        case .stdio: backend = TerminalBackend(eventLoop: eventLoop, clock: clock)
+        case .file(let path):
+            backend = TerminalBackend(
+                input: try HostFiles.openNull(), output: try HostFiles.create(path), eventLoop: eventLoop,
+                clock: clock)
+        case .pty:
+            // The name is what the user asked for, so it is said at every level.
+            backend = try StreamConsole(
+                pseudoTerminal: { log.line(.error, "the console is on \($0)") }, eventLoop: eventLoop)
+        case .unix(let path): backend = try StreamConsole(socket: path, eventLoop: eventLoop)
+        }
+        terminal = backend as? TerminalBackend
+        console = KeptConsole(backend)
+        terminal?.onUserInterrupt = { [weak self] in self?.machine?.stop(.userInterrupt) }
+        terminal?.onWarning = { log.line(.warning, $0) }
+        terminal?.onNotice = { log.line(.info, $0) }
+    }
+
+    /// Runs the guest to its end. A restart is carried out here if the options say so. Throws when a machine
+    /// could not be started.
+    public func run() throws(LguestError) -> MachineOutcome {
+        let log = Log(options, verbose: configuration.verbose)
+        defer {
+            console.end()
+            devices.close()
+        }
+        let identity = try Identity(username: options.username, chroot: options.chroot)
+        if let name = options.name { Confinement.setProcessName(name) }
+        scheduleTimeout()
+        while true {
+            let machine = try makeMachine(log)
+            self.machine = machine
+            if !isConfined {
+                try identity.assume()
+                isConfined = true
+            }
+            let outcome = machine.run()
+            if configuration.showStatistics {
+                console.pauseInput()
+                Report.line(machine.statistics)
+            }
+            guard outcome == .restart, options.restarts else { return outcome }
+            log.line(.info, "the guest restarts")
+        }
+    }
+
+    private func makeMachine(_ log: Log) throws(LguestError) -> Machine {
+        let request = BootRequest(
+            kernel: try KernelImage(kernelFile, guestDecompress: configuration.guestDecompress),
+            initrd: initrdFile, commandLine: configuration.commandLine)
+        let machine = try Machine(
+            request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop,
+            backend: console, devices: devices, engine: configuration.engine)
+        machine.keepsDevices = true
+        if configuration.hasStatusPort { machine.addStatusPort() }
+        log.line(
+            .info,
+            "\(configuration.kernelPath): Linux \(machine.kernel.linuxVersion?.description ?? "?"), entry 0x"
+                + String(machine.kernel.entryPoint, radix: 16) + ", \(configuration.memoryBytes >> 20) MiB")
+        return machine
+    }
+
+    private func scheduleTimeout() {
+        guard let seconds = options.timeoutSeconds else { return }
+        eventLoop.schedule(afterNanoseconds: UInt64(seconds * 1e9)) { [weak self] in
+            self?.machine?.stop(.timeout)
+        }
+    }
+}
+
+/// Lines for people, as many as the level asks for.
+struct Log: Sendable {
+    private let level: LogLevel
+    private let prefix: String
+
+    init(_ options: SessionOptions, verbose: Bool) {
+        level = verbose ? max(options.logLevel, .info) : options.logLevel
+        prefix = options.name.map { "lguest: \($0.asOneLine): " } ?? "lguest: "
+    }
+
+    func line(_ importance: LogLevel, _ text: String) {
+        if importance <= level { Report.line(prefix + text) }
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Abbreviated long options, as getopt_long(3) allows them and the original lguest did: `--init=FILE` for
+// `--initrd=FILE`, as long as only one option begins so.
+
+import Support
+
+enum Abbreviations {
+    /// The long options of `boot`.
+    static let boot = run + ["initrd", "block", "tunnet", "net", "rng", "balloon", "guest-decompress"]
+    /// The long options of `builtin`.
+    static let builtin = run + ["memory"]
+
+    private static let run = [
+        "verbose", "log-level", "stats", "engine", "name", "console", "timeout", "no-reboot",
+        "exit-with-guest-status", "username", "chroot", "help", "version",
+    ]
+
+    /// `words` with each abbreviated option spelled out. A word that is no option, or is behind `--`, stays;
+    /// so does an option that nobody knows, for the parser to complain about. Throws `.badInput` for a word
+    /// that may mean several options.
+    static func expand(_ words: [String], among options: [String]) throws(LguestError) -> [String] {
+        var result: [String] = []
+        for (index, word) in words.enumerated() {
+            if word == "--" { return result + words[index...] }
+            result.append(try expand(word, among: options))
+        }
+        return result
+    }
+
+    private static func expand(_ word: String, among options: [String]) throws(LguestError) -> String {
+        guard word.hasPrefix("--") else { return word }
+        let name = word.dropFirst(2).prefix { $0 != "=" }
+        guard !name.isEmpty, !options.contains(String(name)) else { return word }
+        let matches = options.filter { $0.hasPrefix(name) }
+        guard let match = matches.first else { return word }
+        guard matches.count == 1 else {
+            throw LguestError(
+                .badInput, "option '--\(String(name).asOneLine)' is ambiguous",
+                hint: matches.map { "--\($0)" }.joined(separator: ", "))
+        }
+        return "--" + match + word.dropFirst(2 + name.count)
+    }
+}
