@@ -13,6 +13,8 @@ struct RootCommand: ParsableCommand {
         usage: """
             lguest [options] MEM KERNEL [kernel-args ...]
             lguest builtin [options] [args ...]
+            lguest inspect FILE [--json]
+            lguest image create OUT.img --size SIZE [--from-tar FILE | --from-dir DIR]
             """,
         discussion: """
             MEM is the guest's memory: 64m, 1g, or a number of MiB. KERNEL is a vmlinux or bzImage of a \
@@ -22,7 +24,7 @@ struct RootCommand: ParsableCommand {
             lguest 64m vmlinux --initrd=initrd.img console=hvc0
             """,
         version: Version.text,
-        subcommands: [BootCommand.self, BuiltinCommand.self])
+        subcommands: [BootCommand.self, BuiltinCommand.self, InspectCommand.self, ImageCommand.self])
 
     /// For somebody who types only `lguest`.
     static let shortUsage = """

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The configuration that a kernel with CONFIG_IKCONFIG carries: a gzip file between two marks.
+
+import Support
+
+enum EmbeddedConfiguration {
+    private static let start = Array("IKCFG_ST".utf8)
+    private static let end = Array("IKCFG_ED".utf8)
+    /// No configuration has more, packed or not, in bytes.
+    private static let limit: UInt64 = 1 << 20
+
+    /// Its lines; nil when there is none, or none that makes sense.
+    static func lines(in elf: ELF32File) throws(LguestError) -> [String]? {
+        for segment in elf.loadSegments {
+            let range = segment.fileRange
+            guard let mark = try elf.file.firstOffset(of: start, in: range) else { continue }
+            let first = mark + UInt64(start.count)
+            let area = first..<min(range.upperBound, first + limit)
+            guard let last = try elf.file.firstOffset(of: end, in: area), last > first + 18 else { continue }
+            let packed = try elf.file.bytes(first, count: last - first)
+            // gzip ends in the size of what it holds.
+            guard packed.starts(with: PayloadFormat.gzip.magic),
+                let size: UInt32 = packed.littleEndian(at: packed.count - 4), size <= limit,
+                let bytes = Decompressor.unpack(packed, .gzip, size: Int(size))
+            else { continue }
+            return bytes.split(separator: 10).map { String(decoding: $0, as: UTF8.self).asOneLine }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `lguest inspect` on the kernels of the inventory: a bzImage and a vmlinux of one build are one kernel.
+
+import Boot
+import TestSupport
+import Testing
+
+@testable import lguest
+
+@Suite("Inspect")
+struct InspectTests {
+    @Test("kernels of the inventory", arguments: KernelInventory.all)
+    func kernels(kernel: InventoryKernel) throws {
+        let found = try Inspection(path: kernel.path)
+        // Linux 2.6.23 has an interface of its own.
+        let boots = kernel.version?.release.hasPrefix("2.6.23") != true
+        #expect(found.version == kernel.version?.release && (found.obstacle == nil) == boots)
+        #expect(found.interfaces.contains("lguest") || found.format == "bzImage" && found.compression == nil)
+        let text = InspectCommand.lines(found).joined(separator: "\n")
+        #expect(text.contains("boots here        " + (boots ? "yes" : "no: ")), "\(text)")
+        #expect(text.contains(found.format))
+        let json = InspectCommand.object(found).text()
+        #expect(json.contains("\"boots\": \(boots)") && json.hasPrefix("{\n  \"file\": "), "\(json)")
+    }
+
+    @Test("there is something to inspect")
+    func inventory() throws {
+        if KernelInventory.all.isEmpty {
+            try Test.cancel("no kernels in \(KernelInventory.folder): not tested")
+        }
+    }
+
+    @Test("text for JSON is quoted")
+    func quoting() {
+        let value = JSONText.object([("a\"\n", .list([.null, .bool(true), .number(7), .string("\\\u{1}é")]))])
+        #expect(value.text() == "{\n  \"a\\\"\\u000a\": [null, true, 7, \"\\\\\\u0001é\"]\n}")
+    }
+}
