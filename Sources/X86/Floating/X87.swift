@@ -56,6 +56,8 @@ extension CPU {
         let stores = CPU.x87Stores >> UInt64(code) & 1 != 0
         let address = try operandAddress(i, size: UInt32(size), write: stores)
         if stores {
+            // An 80-bit operand is to be aligned like one of 64 bits.
+            if size == 10 { try probeWrite(address, 8) }
             try probeWrite(address, UInt32(size))
             noteDataPointers(i)
             let result = hostX87Memory(code, SIMD2(0, 0))

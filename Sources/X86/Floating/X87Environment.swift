@@ -59,10 +59,16 @@ extension CPU {
 
     private func environmentSize(_ i: Instruction) -> UInt32 { i.operandSize == 2 ? 14 : 28 }
 
+    /// The first word for itself: its alignment is checked, and before any page fault.
+    private func probeWords(_ i: Instruction, _ address: UInt32, _ size: UInt32) throws(Fault) {
+        try probeWrite(address, i.operandSize == 2 ? 2 : 4)
+        try probeWrite(address, size)
+    }
+
     func executeFNSTENV(_ i: Instruction) throws(Fault) {
         let size = environmentSize(i)
         let address = try operandAddress(i, size: size, write: true)
-        try probeWrite(address, size)
+        try probeWords(i, address, size)
         try storeEnvironment(i, address)
         fcw |= 0x3F
         fsw &= 0x7F7F
@@ -75,16 +81,20 @@ extension CPU {
         acceptEnvironment(environment)
     }
 
-    // FNSAVE, FRSTOR: the environment, then ST(0) to ST(7), ten bytes each
+    // FNSAVE, FRSTOR: the environment, then ST(0) to ST(7), ten bytes each. Alignment is checked as for the
+    // environment's words (Intel SDM volume 3, table 7-7), so that the registers go two bytes at a time.
 
     func executeFNSAVE(_ i: Instruction) throws(Fault) {
         let size = environmentSize(i)
         let address = try operandAddress(i, size: size + 80, write: true)
-        try probeWrite(address, size + 80)
+        try probeWords(i, address, size + 80)
         try storeEnvironment(i, address)
         for index in 0..<8 {
             let slot = address &+ size &+ UInt32(index) * 10
-            try store(slot, self[significand: index])
+            let significand = self[significand: index]
+            for part in 0..<4 as Range<UInt32> {
+                try store(slot &+ part * 2, UInt16(truncatingIfNeeded: significand >> UInt64(part * 16)))
+            }
             try store(slot &+ 8, self[exponent: index])
         }
         initializeX87()
@@ -99,7 +109,10 @@ extension CPU {
         var exponents = InlineArray<8, UInt16>(repeating: 0)
         for index in 0..<8 {
             let slot = address &+ size &+ UInt32(index) * 10
-            significands[index] = try load(slot)
+            for part in 0..<4 as Range<UInt32> {
+                let word: UInt16 = try load(slot &+ part * 2)
+                significands[index] |= UInt64(word) << UInt64(part * 16)
+            }
             exponents[index] = try load(slot &+ 8)
         }
         acceptEnvironment(environment)

@@ -249,6 +249,12 @@ static void run_case(const struct oracle *oracle, const struct places *places, i
     r->es = oracle_out.es;
     r->fs = oracle_out.fs;
     r->gs = oracle_out.gs;
+    for (int n = 0; n < ORACLE_FORGOTTEN; n++) {
+        for (uint32_t k = 0; k < c->forgotten[n].count; k++) {
+            uint32_t place = c->forgotten[n].address + k - ORACLE_WINDOW;
+            if (place < ORACLE_WINDOW_SIZE) places->window[place] = 0;
+        }
+    }
     r->window_hash = oracle_hash(places->window, ORACLE_WINDOW_SIZE);
     memset(places->code + offset, 0xCC, room < 96 ? room : 96);
     r->done = 1;

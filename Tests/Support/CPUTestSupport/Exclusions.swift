@@ -20,7 +20,6 @@ public enum Exclusions {
         .int1: "some hypervisors report EIP at the instruction, not behind it",
         .ud: "UD0 has no ModRM byte on AMD; UD1 and UD2 are compared with Zydis",
         .prefetch: "0F 0D with a register: a NOP for Intel, #UD for AMD",
-        .fxsave: "holds the reserved bytes of the host", .fxrstor: "compared by the floating tests",
     ]
 
     /// Rows whose F3 or F2 form is another instruction on newer processors (TZCNT, LZCNT …), or whose
@@ -32,7 +31,7 @@ public enum Exclusions {
         }
     }
 
-    /// The x87, MMX and SSE units have a suite of their own.
+    /// The instructions of the x87, MMX and SSE units, which are compared by themselves.
     public static func isFloating(_ operation: Operation) -> Bool {
         switch operation {
         case .x87, .x87Memory, .mmx, .sse, .sseMemory, .sseToGeneral, .sseFromGeneral, .sseMoveMask, .emms,
@@ -43,7 +42,12 @@ public enum Exclusions {
         }
     }
 
-    /// Rows of the table that the generator takes.
+    /// Rows of the table that are compared: of the x87, MMX and SSE units, and all others.
+    public static let floatingEntries: [TableEntry] = InstructionTable.shared.entries.filter {
+        isFloating($0.operation) && operations[$0.operation] == nil
+    }
+    /// Those that may follow another instruction in a case; faults of MASKMOV are not compared.
+    static let floatingCompanions = floatingEntries.filter { $0.operation != .maskmov }
     public static let integerEntries: [TableEntry] = InstructionTable.shared.entries.filter {
         $0.operation != .invalid && operations[$0.operation] == nil && !isFloating($0.operation)
     }

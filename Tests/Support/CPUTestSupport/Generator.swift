@@ -12,6 +12,8 @@ public struct Generator {
     /// Registers whose value is settled.
     var pinned: Set<Int> = []
     let localSegments: Bool
+    /// Whether the case is about the x87, MMX and SSE units: all its instructions are theirs then.
+    let isFloating: Bool
 
     // The instruction being made.
     var entry: TableEntry
@@ -32,6 +34,7 @@ public struct Generator {
     init(entry: TableEntry, seed: UInt64, localSegments: Bool) {
         self.entry = entry
         self.localSegments = localSegments
+        isFloating = Exclusions.isFloating(entry.operation)
         random = Random(seed: seed)
         test.seed = seed
         test.operation = entry.operation
@@ -42,16 +45,17 @@ public struct Generator {
         let count = random.chance(70) ? 1 : random.within(2...4)
         for n in 0..<count {
             if n > 0 {
-                entry = random.pick(Exclusions.integerEntries)
+                entry = random.pick(isFloating ? Exclusions.floatingCompanions : Exclusions.integerEntries)
                 isFirst = false
-                if entry.operation.changesFlow { break }
+                // What one of these stores would differ; the ranges to forget are those of the first instruction.
+                if entry.operation.changesFlow || storesPointers { break }
             }
             let bytes = instruction()
             if test.code.count + bytes.count > Int(ORACLE_CODE_BYTES) - 16 { break }
             test.instructions.append(bytes)
             // A trap that is to come after the next instruction must find one of the case.
             if entry.operation.delaysTraps { test.instructions.append([0x90]) }
-            if entry.operation.changesFlow { break }
+            if entry.operation.changesFlow || storesPointers { break }
         }
         test.normalise()
         return test
@@ -59,6 +63,7 @@ public struct Generator {
 
     private mutating func chooseState() {
         for n in 0..<8 { test.gpr[n] = random.value() }
+        if isFloating { chooseFloatingState() }
         if localSegments && random.chance(12) { chooseSegments() }
         // Stack and frame pointers, string pointers: mostly inside the window.
         test.gpr[GPR.esp] = stackOffset()
@@ -125,6 +130,7 @@ public struct Generator {
                 bytes.append(mode | reg << 3 | UInt8(random.below(8)))
                 prepareRegisterOperand(bytes[bytes.count - 1])
             } else {
+                noteVector()
                 bytes += memoryOperand(reg)
             }
         }

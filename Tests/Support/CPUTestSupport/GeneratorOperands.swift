@@ -11,6 +11,10 @@ extension Generator {
     /// A linear address for an operand of about `size` bytes.
     mutating func chooseTarget(_ size: Int) -> UInt32 {
         let window = Generator.window
+        // Vectors and FXSAVE images have to be aligned: mostly are.
+        if isFloating && size >= 16 && random.chance(65) {
+            return window + UInt32(random.below(0x2000 - size + 1)) & ~15
+        }
         switch random.below(100) {
         case 0..<62:
             let place = window + UInt32(random.below(0x2000 - 64)) + 16
@@ -48,7 +52,7 @@ extension Generator {
             base = nil
         }
         if !hasOverride { dataSegment = base == 4 || base == 5 ? SegmentIndex.ss : SegmentIndex.ds }
-        let linear = chooseTarget(Int(operandSize))
+        let linear = chooseTarget(memoryBytes)
         target = linear
         let offset = linear &- Subject.base(test.selectors[dataSegment])
         let small = UInt32(bitPattern: Int32(Int8(bitPattern: random.byte())))
@@ -84,7 +88,7 @@ extension Generator {
         var (base, index) = pairs[Int(rm)]
         if mode == 0 && rm == 6 { (base, index) = (nil, nil) }
         if !hasOverride { dataSegment = base == GPR.ebp ? SegmentIndex.ss : SegmentIndex.ds }
-        let linear = chooseTarget(Int(operandSize))
+        let linear = chooseTarget(memoryBytes)
         target = linear
         let offset = linear &- Subject.base(test.selectors[dataSegment])
         func value(_ register: Int?) -> UInt32 { register.map { test.gpr[$0] } ?? 0 }

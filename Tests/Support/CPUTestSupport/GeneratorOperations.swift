@@ -10,6 +10,7 @@ extension Generator {
     /// Settles registers before operands are chosen.
     mutating func prepareOperation() {
         switch entry.operation {
+        case .maskmov: prepareMaskedMove()
         case .movs, .cmps, .stos, .lods, .scas, .ins, .outs: prepareString()
         case .xlat:
             let linear = chooseTarget(1)
@@ -78,6 +79,7 @@ extension Generator {
     /// Puts into memory what the instruction is going to find there.
     mutating func finishOperation(_ bytes: [UInt8]) {
         guard isFirst else { return }
+        if isFloating { return finishFloating() }
         let stack = test.gpr[GPR.esp] &+ Subject.base(test.selectors.ss)
         let size = operandSize
         switch entry.operation {

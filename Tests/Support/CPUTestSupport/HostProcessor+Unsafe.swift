@@ -64,6 +64,7 @@ public final class HostProcessor {
         let code = test.code
         precondition(code.count <= Int(ORACLE_CODE_BYTES))
         precondition(test.patches.count <= Int(ORACLE_PATCHES))
+        precondition(test.forgotten.count <= Int(ORACLE_FORGOTTEN))
         // SAFETY: copies into fixed arrays of the structure, within the sizes just checked.
         withUnsafeMutableBytes(of: &slot.gpr) { bytes in
             test.gpr.withUnsafeBytes { bytes.copyMemory(from: $0) }
@@ -75,6 +76,14 @@ public final class HostProcessor {
             for (n, patch) in test.patches.enumerated() {
                 bytes.storeBytes(of: patch.address, toByteOffset: n * 8, as: UInt32.self)
                 bytes.storeBytes(of: patch.value, toByteOffset: n * 8 + 4, as: UInt32.self)
+            }
+        }
+        withUnsafeMutableBytes(of: &slot.forgotten) { bytes in
+            for n in 0..<Int(ORACLE_FORGOTTEN) {
+                let range =
+                    n < test.forgotten.count ? test.forgotten[n] : TestCase.Range(address: 0, count: 0)
+                bytes.storeBytes(of: range.address, toByteOffset: n * 8, as: UInt32.self)
+                bytes.storeBytes(of: range.count, toByteOffset: n * 8 + 4, as: UInt32.self)
             }
         }
         slot.eflags = test.eflags

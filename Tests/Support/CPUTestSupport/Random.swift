@@ -6,7 +6,11 @@
 public struct Random: Sendable {
     private var state: UInt64
 
-    public init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 0x1234_5678 }
+    /// The seed goes through the mixer first: numbers next to each other must not give the same sequence, shifted.
+    public init(seed: UInt64) {
+        state = seed &+ 0x1234_5678
+        state = next()
+    }
 
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15

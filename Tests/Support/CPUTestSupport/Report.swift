@@ -29,7 +29,15 @@ extension Campaign {
         for n in 0..<8 { try attempt { $0.gpr[n] = 0 } }
         for bit in 0..<22 where bit != 1 && bit != 9 { try attempt { $0.eflags &= ~(1 << UInt32(bit)) } }
         for n in (0..<best.test.patches.count).reversed() { try attempt { $0.patches.remove(at: n) } }
+        try reduceFloating(attempt: attempt)
         return best
+    }
+
+    /// Simplifies the floating state: words and registers as after a reset.
+    private func reduceFloating(attempt: ((inout TestCase) -> Void) throws -> Void) throws {
+        let clean = TestCase.initialFPU
+        let pieces = [0..<4, 4..<6, 24..<28] + stride(from: 32, to: 288, by: 16).map { $0..<$0 + 16 }
+        for piece in pieces { try attempt { $0.fpu?.replaceSubrange(piece, with: clean[piece]) } }
     }
 
     public func describe(_ d: Disagreement) throws -> String {
@@ -44,7 +52,7 @@ extension Campaign {
         }
         if d.differences.contains("memory") { lines += try memoryDifferences(d) }
         if let a = d.host.fpu, let b = d.ours.fpu {
-            for n in stride(from: 0, to: 416, by: 16) where a[n..<n + 16] != b[n..<n + 16] {
+            for n in stride(from: 0, to: 288, by: 16) where a[n..<n + 16] != b[n..<n + 16] {
                 lines.append("  fpu+\(n): host \(a[n..<n + 16].asHexBytes)")
                 lines.append("  fpu+\(n): ours \(b[n..<n + 16].asHexBytes)")
             }
@@ -69,8 +77,22 @@ extension Campaign {
         before.eip = test.eip
         before.selectors = test.selectors
         lines.append("  before: " + state(before))
+        lines += floatingState(test)
         for patch in test.patches { lines.append("          [\(hex(patch.address))] = \(hex(patch.value))") }
         return lines
+    }
+
+    private func floatingState(_ test: TestCase) -> [String] {
+        guard let image = test.fpu else { return [] }
+        func number(_ place: Int, _ count: Int) -> String {
+            "0x"
+                + image[place..<place + count].reversed().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+                .joined()
+        }
+        var text = "fcw=\(number(0, 2)) fsw=\(number(2, 2)) ftw=\(number(4, 1)) mxcsr=\(number(24, 4))"
+        for n in 0..<8 { text += " st\(n)=\(number(32 + 16 * n, 10))" }
+        for n in 0..<8 { text += " xmm\(n)=\(number(160 + 16 * n, 16))" }
+        return ["          " + text]
     }
 
     private func memoryDifferences(_ d: Disagreement) throws -> [String] {

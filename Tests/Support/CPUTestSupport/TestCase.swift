@@ -36,6 +36,11 @@ public struct TestCase: Sendable {
         public var address: UInt32
         public var value: UInt32
     }
+    /// Bytes of the window that are not compared.
+    public struct Range: Sendable, Equatable {
+        public var address: UInt32
+        public var count: UInt32
+    }
     public var seed: UInt64 = 0
     /// The operation that the case is about (its first instruction's).
     public var operation: Operation = .invalid
@@ -48,8 +53,14 @@ public struct TestCase: Sendable {
     public var instructions: [[UInt8]] = []
     /// 32-bit words written over the window before the case.
     public var patches: [Patch] = []
+    /// Bytes that count as zero after the case, at most `ORACLE_FORGOTTEN` ranges.
+    public var forgotten: [Range] = []
     /// FXSAVE image, for cases that look at the x87, MMX and SSE registers.
     public var fpu: [UInt8]?
+
+    /// The image after FNINIT and a reset.
+    static let initialFPU: [UInt8] =
+        UInt32(0x037F).bytes(24) + UInt32(0x1F80).bytes(8) + [UInt8](repeating: 0, count: 480)
 
     public init() {}
     public var code: [UInt8] { Array(instructions.joined()) }

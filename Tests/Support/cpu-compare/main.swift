@@ -2,7 +2,8 @@
 //
 // The comparisons as a program, for long runs and for looking at one case:
 //   cpu-compare CASES [FIRST-SEED [OPERATION]]     with the host's processor
-//   cpu-compare translated CASES [SEED [OPERATION]]   the translator with the host's processor
+//   cpu-compare floating CASES [FIRST-SEED [OPERATION]]   the same for the x87, MMX and SSE units
+//   cpu-compare translated [floating] CASES [SEED [OPERATION]]   the translator with the host's processor
 //   cpu-compare decode STRINGS [SEED]              with Zydis
 //   cpu-compare fuzz RUNS [SEED]                   hostile guests, which must only not crash
 
@@ -52,10 +53,13 @@ if arguments.first == "decode" {
 } else {
     let translated = arguments.first == "translated"
     if translated { arguments.removeFirst() }
+    let floating = arguments.first == "floating"
+    if floating { arguments.removeFirst() }
     let count = arguments.first.flatMap { Int($0) } ?? 100_000
     let first = arguments.dropFirst().first.flatMap { UInt64($0) } ?? 0
     let wanted = arguments.dropFirst(2).first
-    let entries = Exclusions.integerEntries.filter { wanted == nil || $0.operation.rawValue == wanted }
+    let all = floating ? Exclusions.floatingEntries : Exclusions.integerEntries
+    let entries = all.filter { wanted == nil || $0.operation.rawValue == wanted }
     let campaign = try Campaign(ways: translated ? [.translated] : [.stepping, .blocks])
     let summary = try campaign.run(
         entries: entries, first: first, count: count, stopAfter: translated ? 1000 : 20)

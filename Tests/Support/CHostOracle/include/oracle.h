@@ -22,7 +22,8 @@ enum {
     ORACLE_EXIT = 0x5A7E0000,
     ORACLE_FRAME = 0x5A7F0000,   // a 16-bit stack begins with this upper half of ESP
     ORACLE_CODE_BYTES = 64,
-    ORACLE_PATCHES = 6,
+    ORACLE_PATCHES = 72,
+    ORACLE_FORGOTTEN = 3,
     ORACLE_LDT_ENTRIES = 16,
     ORACLE_BATCH = 1024,
 };
@@ -40,6 +41,11 @@ struct oracle_patch {
     uint32_t address, value;
 };
 
+// Bytes of the window that count as zero after a case.
+struct oracle_range {
+    uint32_t address, count;
+};
+
 // One case: state before, and the instruction bytes.
 struct oracle_case {
     uint32_t gpr[8];  // eax ecx edx ebx esp ebp esi edi
@@ -49,6 +55,7 @@ struct oracle_case {
     uint8_t code_length, patch_count, uses_fpu, reserved;
     uint8_t code[ORACLE_CODE_BYTES];
     struct oracle_patch patches[ORACLE_PATCHES];  // written over the window before the case
+    struct oracle_range forgotten[ORACLE_FORGOTTEN];
     uint8_t fpu[512] __attribute__((aligned(16)));  // FXSAVE image, if uses_fpu
 };
 
