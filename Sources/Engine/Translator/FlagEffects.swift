@@ -52,7 +52,7 @@ struct FlagEffects {
             } else if i.operation == .rol || i.operation == .ror {
                 self = FlagEffects(writes: both)
             } else {
-                self = FlagEffects(reads: both, writes: 0)
+                self = FlagEffects(reads: both, writes: both)
             }
         case .bt, .bts, .btr, .btc: self = FlagEffects(writes: FlagEffects.carry)
         case .jcc, .set, .cmov: self = FlagEffects(reads: FlagEffects.condition(i.condition))
