@@ -157,7 +157,8 @@ final class BlockCache: CodeWriteObserver {
         }
         guard count > 0 else { return nil }
         let last = MicroOp(
-            handler: .end, offset: UInt16(cursor - host), number: UInt16(count), destination: 0, source: 0,
+            handler: .end, offset: UInt16(cursor - host), number: UInt16(count + 1), destination: 0,
+            source: 0,
             base: 0, index: 0, scale: 0, segment: 0, displacement: 0, immediate: 0, extra: 0, condition: 0)
         (first + count).initialize(to: last)
         opCount += count + 1
@@ -208,9 +209,7 @@ final class BlockCache: CodeWriteObserver {
     private func retire(_ number: Int, _ block: Block) {
         counters.blocksInvalidated += 1
         for n in 0..<Int(block.opCount) {
-            // `number` counts what retired before: as for the block's own end.
             block.ops[n].handler = .end
-            block.ops[n].number = UInt16(n)
         }
         let slot = BlockCache.slot(block.key)
         if slots[slot] == UInt32(number) + 1 { slots[slot] = 0 }

@@ -48,8 +48,9 @@ public final class Interpreter: Engine {
                 while true {
                     switch op.pointee.handler {
                     case .end:
+                        // `number` counts this one as well, which is none.
                         cpu.eip = blockEIP &+ UInt32(op.pointee.offset)
-                        cpu.instructions &+= UInt64(op.pointee.number)
+                        cpu.instructions &+= UInt64(op.pointee.number &- 1)
                         continue blocks
                     case .generic:
                         cpu.eip = blockEIP &+ UInt32(op.pointee.offset)

@@ -46,7 +46,7 @@ struct MicroOp {
     var handler: Handler
     /// Bytes from the block's start to this instruction.
     var offset: UInt16
-    /// Instructions of the block up to and including this one.
+    /// Instructions of the block up to and including this one (`end` counts as one here).
     var number: UInt16
     var destination: UInt8
     var source: UInt8
