@@ -19,6 +19,16 @@ public enum Exit: Equatable, Sendable {
     case halt
     /// #DB as a trap (single step or INT1); EIP is behind the instruction. DR6 is set.
     case debugTrap
+    /// The engine's `edge` has dealt with an exit and wants the run loop.
+    case edge
+}
+
+/// Deals with exits on the spot, so that an engine need not leave guest code for them.
+public protocol EdgeHandler: AnyObject {
+    /// Deals with `exit`, which is none of `.budget` and `.edge`; the CPU is as `Engine.run` would leave it. Returns
+    /// true if guest code goes on at the CPU's EIP; with false the engine returns `.edge`, and the handler keeps
+    /// what the run loop is to know.
+    func attend(_ exit: Exit, _ cpu: CPU) -> Bool
 }
 
 /// Runs guest code on a `CPU`.
@@ -32,6 +42,8 @@ public protocol Engine: AnyObject {
     func run(_ cpu: CPU, budget: UInt64) -> Exit
     /// Forgets all decoded or translated code.
     func flushCode()
+    /// Whom to ask before leaving guest code, or nil. An engine is free to leave all the same.
+    var edge: (any EdgeHandler)? { get set }
     var counters: EngineCounters { get }
     /// What else this engine counts, for `--stats`, in the order to be shown.
     var details: [EngineDetail] { get }

@@ -79,6 +79,7 @@ public final class Machine {
         services.devicePage = devicePage
         interface = LguestInterface(services)
         wires.end = interface
+        engine.edge = interface
         bus = VirtioPCIBus(
             memory: memory, interrupts: wires, ports: environment.ports, mmio: environment.mmio,
             windowBase: memory.ramSize)

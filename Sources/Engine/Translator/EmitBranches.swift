@@ -219,18 +219,6 @@ extension BlockEmitter {
 
     /// Goes on at the linear address in R9. The flags are saved.
     func emitIndirect() {
-        pageNumber(Host.r11, Host.r9)
-        a.load64(Host.r10, a.field(layout.executeTable))
-        a.load64(Host.r10, .memory(base: Host.r10, index: Host.r11, scale: 3, displacement: 0))
-        a.op(0x33, reg: Host.r11, .register(Host.r9))  // the page number, XOR the address
-        a.alu(4, .register(Host.r11), Int32(CodeCache.jumpMask))
-        a.op(0xC1, reg: 4, .register(Host.r11))  // SHL: 32 bytes an entry
-        a.byte(5)
-        a.op(0x03, reg: Host.r11, a.field(layout.jumps), wide: true)
-        a.op(0x3B, reg: Host.r9, .at(Host.r11), wide: true)
-        a.jump(if: Condition.ne, to: thunks.indirectMiss)
-        a.op(0x3B, reg: Host.r10, .at(Host.r11, 8), wide: true)
-        a.jump(if: Condition.ne, to: thunks.indirectMiss)
-        a.op(0xFF, reg: 4, .at(Host.r11, 16))
+        Thunks.indirect(&a, layout, miss: thunks.indirectMiss, hasBMI2: hasBMI2)
     }
 }

@@ -44,6 +44,7 @@ extension BlockEmitter {
             a.op(
                 0xB7, map: 1, reg: hostRegister(i.destination.index),
                 a.field(layout.segmentSelector(Int(i.source.index))))
+        case .movToSegment, .popSegment: emitLoadSegment(k)
         case .leave: emitLeave(k)
         case .movs, .stos, .lods: emitString(k)
         case .jcc, .jmp, .jcxz, .loop, .call, .ret: emitBranch(k)

@@ -158,18 +158,23 @@ extension BlockEmitter {
     }
 
     /// `to` = page number of the address in `from`.
-    func pageNumber(_ to: Int, _ from: Int) {
+    func pageNumber(_ to: Int, _ from: Int) { a.pageNumber(to, from, hasBMI2: hasBMI2) }
+}
+
+extension Assembler {
+    /// `to` = page number of the address in `from`. Keeps the flags with BMI2.
+    mutating func pageNumber(_ to: Int, _ from: Int, hasBMI2: Bool) {
         if hasBMI2 {
             // SHRX: the low five bits of the state pointer are 12 (see `Translator`).
-            a.byte(0xC4)
-            a.byte((to > 7 ? 0 : 0x80) | 0x40 | (from > 7 ? 0 : 0x20) | 2)
-            a.byte(UInt8(~Host.state & 15) << 3 | 3)
-            a.byte(0xF7)
-            a.byte(0xC0 | UInt8(to & 7) << 3 | UInt8(from & 7))
+            byte(0xC4)
+            byte((to > 7 ? 0 : 0x80) | 0x40 | (from > 7 ? 0 : 0x20) | 2)
+            byte(UInt8(~Host.state & 15) << 3 | 3)
+            byte(0xF7)
+            byte(0xC0 | UInt8(to & 7) << 3 | UInt8(from & 7))
         } else {
-            a.move(to, from)
-            a.op(0xC1, reg: 5, .register(to))
-            a.byte(12)
+            move(to, from)
+            op(0xC1, reg: 5, .register(to))
+            byte(12)
         }
     }
 }

@@ -37,6 +37,8 @@ public final class Lockstep: Engine {
         ] + translator.details
     }
     public func flushCode() { translator.flushCode() }
+    /// Not asked: each exit is compared.
+    public var edge: (any EdgeHandler)?
 
     public func run(_ cpu: CPU, budget: UInt64) -> Exit {
         let limit = cpu.instructions &+ budget

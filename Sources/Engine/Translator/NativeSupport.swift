@@ -58,6 +58,9 @@ enum NativeSupport {
             return i.operandSize == 4
                 && !(memory && i.base == UInt8(GPR.esp) && i.segment >= UInt8(SegmentIndex.fs))
         case .pushSegment: return i.operandSize == 4
+        case .movToSegment:
+            return i.source.kind == .register && i.destination.index != UInt8(SegmentIndex.ss)
+        case .popSegment: return i.operandSize == 4 && i.destination.index != UInt8(SegmentIndex.ss)
         case .movFromSegment: return i.destination.kind == .register && i.destination.size == 4
         // One processor sees its own accesses in order.
         case .fence: return true

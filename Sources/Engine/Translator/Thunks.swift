@@ -38,6 +38,8 @@ struct Thunks {
     private(set) var budget = 0
     private(set) var moved = 0
     private(set) var helper = 0
+    /// On at the state's EIP, from memory.
+    private(set) var dispatch = 0
     /// By log2 of the operand's size: reads, writes, reads followed by writes.
     private(set) var read: [Int] = []
     private(set) var write: [Int] = []
@@ -51,7 +53,7 @@ struct Thunks {
     private static let saved = [Host.rbx, Host.rbp, 12, 13, 14, 15]
 
     /// Emits all of them at the cache's start.
-    init(_ cache: CodeCache, layout: StateLayout, bias: Int, calls: ThunkCalls) {
+    init(_ cache: CodeCache, layout: StateLayout, bias: Int, calls: ThunkCalls, hasBMI2: Bool) {
         var a = Assembler(cache, bias: bias)
         enter = a.here
         for register in Thunks.saved { Thunks.push(&a, register) }
@@ -83,6 +85,12 @@ struct Thunks {
         budget = exit(ExitReason.budget) { $0.store($0.field(layout.eip), Host.r11) }
         moved = exit(ExitReason.moved) { $0.store($0.field(layout.eip), Host.r11) }
 
+        // After a call that took RSP to its place in a block: on at EIP. Reached with the outcome in flags.
+        dispatch = a.here
+        Thunks.loadGuest(&a, layout)
+        a.load(Host.r9, a.field(layout.eip))
+        Thunks.indirect(&a, layout, miss: indirectMiss, hasBMI2: hasBMI2)
+
         helper = a.here
         Thunks.storeGuest(&a, layout)
         a.alu(5, .register(Host.rsp), 8, wide: true)
@@ -90,17 +98,23 @@ struct Thunks {
         a.move(Host.rsi, Host.r11)
         a.immediate64(Host.rax, UInt64(calls.helper))
         a.call(register: Host.rax)
-        a.alu(0, .register(Host.rsp), 16, wide: true)
         a.op(0x85, reg: Host.rax, .register(Host.rax))
-        a.jump(if: Condition.ne, to: leave)
-        a.alu(5, .register(Host.rsp), 8, wide: true)
+        let elsewhere = a.jump(if: Condition.ne)
+        a.alu(0, .register(Host.rsp), 8, wide: true)
         Thunks.loadGuest(&a, layout)
         a.ret()
+        // From here on RSP is 16 bytes below its place in a block.
+        a.bind(elsewhere)
+        let after = a.here
+        a.alu(0, .register(Host.rsp), 16, wide: true)
+        a.alu(7, .register(Host.rax), Int32(AfterCall.leave))
+        a.jump(if: Condition.e, to: leave)
+        a.jump(to: dispatch)
 
         for kind in 0..<3 {
             for size in 0..<5 {
                 let start = Thunks.access(
-                    &a, layout, calls, kind: UInt32(kind), size: 1 << size, leave: leave)
+                    &a, layout, calls, kind: UInt32(kind), size: 1 << size, leave: leave, dispatch: dispatch)
                 switch kind {
                 case 0: read.append(start)
                 case 1: write.append(start)
@@ -117,10 +131,7 @@ struct Thunks {
         a.immediate64(Host.rax, UInt64(calls.commit))
         a.call(register: Host.rax)
         a.op(0x85, reg: Host.rax, .register(Host.rax))
-        let goesOn = a.shortJump(0x74)
-        a.alu(0, .register(Host.rsp), 16, wide: true)
-        a.jump(to: leave)
-        a.bindShort(goesOn)
+        a.jump(if: Condition.ne, to: after)
         Thunks.loadGuest(&a, layout)
         a.byte(0x9D)  // POPFQ
         a.ret()
@@ -133,7 +144,8 @@ struct Thunks {
     /// Takes an address in R11, its record in R9, the table's entry in R10. Returns in R10 what to add to R11;
     /// CF tells that this is the bounce buffer. What lies in one page and has an entry costs little.
     private static func access(
-        _ a: inout Assembler, _ layout: StateLayout, _ calls: ThunkCalls, kind: UInt32, size: Int, leave: Int
+        _ a: inout Assembler, _ layout: StateLayout, _ calls: ThunkCalls, kind: UInt32, size: Int, leave: Int,
+        dispatch: Int
     ) -> Int {
         let start = a.here
         a.op(0x85, reg: Host.r10, .register(Host.r10), wide: true)
@@ -159,8 +171,9 @@ struct Thunks {
         a.immediate64(Host.rax, UInt64(calls.access))
         a.call(register: Host.rax)
         a.alu(0, .register(Host.rsp), 16, wide: true)
-        a.op(0x85, reg: Host.rax, .register(Host.rax), wide: true)
-        a.jump(if: Condition.e, to: leave)
+        a.alu(7, .register(Host.rax), 1, wide: true)
+        a.jump(if: Condition.b, to: leave)
+        a.jump(if: Condition.e, to: dispatch)
         a.alu(5, .register(Host.rsp), 8, wide: true)
         a.move64(Host.r10, Host.rax)
         a.load(Host.r11, a.field(layout.pendingAddress))
@@ -175,6 +188,23 @@ struct Thunks {
         a.byte(0xF8)  // CLC
         a.ret()
         return start
+    }
+
+    /// Goes on at the linear address in R9; the flags are saved.
+    static func indirect(_ a: inout Assembler, _ layout: StateLayout, miss: Int, hasBMI2: Bool) {
+        a.pageNumber(Host.r11, Host.r9, hasBMI2: hasBMI2)
+        a.load64(Host.r10, a.field(layout.executeTable))
+        a.load64(Host.r10, .memory(base: Host.r10, index: Host.r11, scale: 3, displacement: 0))
+        a.op(0x33, reg: Host.r11, .register(Host.r9))  // the page number, XOR the address
+        a.alu(4, .register(Host.r11), Int32(CodeCache.jumpMask))
+        a.op(0xC1, reg: 4, .register(Host.r11))  // SHL: 32 bytes an entry
+        a.byte(5)
+        a.op(0x03, reg: Host.r11, a.field(layout.jumps), wide: true)
+        a.op(0x3B, reg: Host.r9, .at(Host.r11), wide: true)
+        a.jump(if: Condition.ne, to: miss)
+        a.op(0x3B, reg: Host.r10, .at(Host.r11, 8), wide: true)
+        a.jump(if: Condition.ne, to: miss)
+        a.op(0xFF, reg: 4, .at(Host.r11, 16))
     }
 
     private static func push(_ a: inout Assembler, _ register: Int) {

@@ -30,6 +30,10 @@ public final class Translator: Engine {
     /// How often the processor core was asked, by operation.
     @exclusivity(unchecked) var helperCounts = [UInt64](repeating: 0, count: Operation.allCases.count)
     @exclusivity(unchecked) var slowAccesses: UInt64 = 0
+    /// Whom to ask before leaving generated code.
+    @exclusivity(unchecked) public var edge: (any EdgeHandler)?
+    /// Exits that the edge has dealt with.
+    @exclusivity(unchecked) var edgeCount: UInt64 = 0
     @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 6)
 
     /// An engine for the one processor that `storage` owns. Throws where the host denies memory for code.
@@ -42,9 +46,9 @@ public final class Translator: Engine {
         // shifts by the page size.
         let address = Int(bitPattern: cpu.stateAddress)
         let bias = 128 + (12 - (address + 128) & 31) & 31
-        thunks = Thunks(cache.code, layout: layout, bias: bias, calls: .all)
-        emitter = BlockEmitter(
-            cache: cache, thunks: thunks, layout: layout, bias: bias, hasBMI2: lguest_host_has_bmi2() != 0)
+        let hasBMI2 = lguest_host_has_bmi2() != 0
+        thunks = Thunks(cache.code, layout: layout, bias: bias, calls: .all, hasBMI2: hasBMI2)
+        emitter = BlockEmitter(cache: cache, thunks: thunks, layout: layout, bias: bias, hasBMI2: hasBMI2)
     }
 
     public var counters: EngineCounters { cache.counters }
@@ -52,6 +56,7 @@ public final class Translator: Engine {
     public var details: [EngineDetail] {
         var list = [EngineDetail(name: "bytes of code", value: UInt64(cache.code.bytesUsed))]
         list.append(EngineDetail(name: "slow memory accesses", value: slowAccesses))
+        list.append(EngineDetail(name: "handled in code", value: edgeCount))
         let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved"]
         for (name, count) in zip(names, exitCounts) {
             list.append(EngineDetail(name: "left code: " + name, value: count))

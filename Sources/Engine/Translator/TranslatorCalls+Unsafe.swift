@@ -12,12 +12,23 @@ private func engine(_ context: UnsafeMutableRawPointer?) -> Unmanaged<Translator
     Unmanaged<Translator>.fromOpaque(context.unsafelyUnwrapped)
 }
 
-/// Carries out the instruction of record `number`. 0: go on behind it; else leave.
+/// What generated code does after a call.
+enum AfterCall {
+    /// Go on behind it.
+    static let proceed: UInt32 = 0
+    /// Leave generated code.
+    static let leave: UInt32 = 1
+    /// Go on at the CPU's EIP.
+    static let dispatch: UInt32 = 2
+}
+
+/// Carries out the instruction of record `number`; returns an `AfterCall`.
 private let helperCall: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> UInt32 = { context, number in
     engine(context)._withUnsafeGuaranteedRef { $0.carryOut(Int(number)) }
 }
 
-/// Makes the operand at `address` reachable; returns what to add to the address, 0 to leave.
+/// Makes the operand at `address` reachable; returns what to add to the address, 0 to leave, 1 to go on
+/// at the CPU's EIP.
 private let accessCall: @convention(c) (UnsafeMutableRawPointer?, UInt32, UInt32, UInt32) -> UInt = {
     context, address, record, kind in
     engine(context)._withUnsafeGuaranteedRef { $0.reach(address, Int(record), kind) }
@@ -41,18 +52,40 @@ extension Operation {
 }
 
 extension Translator {
-    /// Generated code is left with an exit for the caller of `run`.
-    private func leave(_ exit: Exit, eip: UInt32, notRun: Int) {
+    /// An exit, with all flags in `flagImage`: for the edge to deal with, or for the caller of `run`.
+    private func leave(_ exit: Exit, eip: UInt32, notRun: Int) -> UInt32 {
         cpu.eip = eip
         cpu.system.translator.budget += Int64(notRun)
-        cpu.system.translator.exitReason = ExitReason.event
-        pendingExit = exit
+        guard let edge else {
+            cpu.system.translator.exitReason = ExitReason.event
+            pendingExit = exit
+            return AfterCall.leave
+        }
+        cpu.setFlagImage(cpu.system.translator.flagImage)
+        let goesOn = edge.attend(exit, cpu)
+        cpu.system.translator.flagImage = cpu.flagImage
+        edgeCount &+= 1
+        guard goesOn else {
+            cpu.system.translator.exitReason = ExitReason.event
+            pendingExit = .edge
+            return AfterCall.leave
+        }
+        return dispatch()
     }
 
-    private func resume(eip: UInt32, notRun: Int) {
+    /// Goes on at the CPU's EIP: in generated code where that can be.
+    private func dispatch() -> UInt32 {
+        guard cpu.attention == 0, cpu.mode == .flat32, connects else {
+            cpu.system.translator.exitReason = ExitReason.resume
+            return AfterCall.leave
+        }
+        return AfterCall.dispatch
+    }
+
+    private func resume(eip: UInt32, notRun: Int) -> UInt32 {
         cpu.eip = eip
         cpu.system.translator.budget += Int64(notRun)
-        cpu.system.translator.exitReason = ExitReason.resume
+        return dispatch()
     }
 
     @inline(__always)
@@ -63,8 +96,13 @@ extension Translator {
         helperCounts[record.instruction.operation.number] &+= 1
         let left = Int(record.left)
         cpu.eip = record.eip
-        if let done = loadSegment(record) { return done }
         cpu.setFlagImage(cpu.system.translator.flagImage)
+        if record.instruction.operation == .iret && record.instruction.operandSize == 4
+            && cpu.returnAsBefore()
+        {
+            cpu.system.translator.flagImage = cpu.flagImage
+            return resume(eip: cpu.eip, notRun: left - 1)
+        }
         do throws(Fault) {
             let outcome = try cpu.execute(record.instruction)
             cpu.system.translator.flagImage = cpu.flagImage
@@ -73,45 +111,19 @@ extension Translator {
                 if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32
                     || !cache.blocks[Int(record.block)].isAlive
                 {
-                    resume(eip: cpu.eip, notRun: left - 1)
-                    return 1
+                    return resume(eip: cpu.eip, notRun: left - 1)
                 }
-                return 0
-            case .repeat: resume(eip: cpu.eip, notRun: left - 1)
+                return AfterCall.proceed
+            case .repeat: return resume(eip: cpu.eip, notRun: left - 1)
             default:
-                if let exit = Interpreter.exit(outcome) { leave(exit, eip: cpu.eip, notRun: left - 1) }
+                guard let exit = Interpreter.exit(outcome) else {
+                    return resume(eip: cpu.eip, notRun: left - 1)
+                }
+                return leave(exit, eip: cpu.eip, notRun: left - 1)
             }
         } catch {
-            leave(.exception(error), eip: record.eip, notRun: left)
+            return leave(.exception(error), eip: record.eip, notRun: left)
         }
-        return 1
-    }
-
-    /// The two that kernel entries and exits consist of: MOV to a segment register and POP of one. Flags are
-    /// not touched.
-    @inline(__always)
-    private func loadSegment(_ record: HelperRecord) -> UInt32? {
-        let operation = record.instruction.operation
-        guard operation == .movToSegment || operation == .popSegment, !record.endsBlock else { return nil }
-        do throws(Fault) {
-            let i = record.instruction
-            if operation == .movToSegment {
-                guard i.source.kind == .register else { return nil }
-                try cpu.loadSegment(
-                    Int(i.destination.index), UInt16(truncatingIfNeeded: cpu[r32: Int(i.source.index)]))
-            } else {
-                guard i.operandSize == 4 else { return nil }
-                let top = cpu[r32: GPR.esp]
-                try cpu.loadSegment(Int(i.destination.index), try cpu.load(top))
-                cpu[r32: GPR.esp] = top &+ 4
-            }
-        } catch {
-            leave(.exception(error), eip: record.eip, notRun: Int(record.left))
-            return 1
-        }
-        if cpu.attention == 0 && cpu.mode == .flat32 { return 0 }
-        resume(eip: record.eip &+ UInt32(record.instruction.length), notRun: Int(record.left) - 1)
-        return 1
     }
 
     @inline(__always)
@@ -140,8 +152,8 @@ extension Translator {
             cpu.system.translator.pendingRecord = UInt32(number)
             return cpu.system.translator.bounceAddress &- UInt(address)
         } catch {
-            leave(.exception(error), eip: record.eip, notRun: Int(record.left))
-            return 0
+            let next = leave(.exception(error), eip: record.eip, notRun: Int(record.left))
+            return next == AfterCall.dispatch ? 1 : 0
         }
     }
 
@@ -173,7 +185,6 @@ extension Translator {
             let image = UInt32(truncatingIfNeeded: flags)
             cpu.system.translator.flagImage = (image & 0xD5 | 2) << 8 | (image >> 11) & 1
         }
-        resume(eip: record.eip &+ UInt32(record.length), notRun: Int(record.left) - 1)
-        return 1
+        return resume(eip: record.eip &+ UInt32(record.length), notRun: Int(record.left) - 1)
     }
 }

@@ -17,7 +17,12 @@ extension LguestInterface {
             throw kill("too many gdt entries: LOAD_GDT_ENTRY for entry \(index), there are 32")
         }
         if LguestInterface.reservedEntries.contains(index) { return }
-        cpu.system.privateGDT[Int(index)] = LguestInterface.adjusted(bits)
+        let adjusted = LguestInterface.adjusted(bits)
+        guard adjusted != cpu.system.privateGDT[Int(index)] else { return }
+        cpu.system.privateGDT[Int(index)] = adjusted
+        cpu.descriptorChanged(Int(index))
+        kernelStack = nil
+        kernelCode = nil
     }
 
     /// Privilege 0 becomes 1, and the accessed bit is set so that loading never writes the table.

@@ -92,7 +92,7 @@ extension LguestInterface {
         case .halt: isHalted = true
         case .setPMD:
             guard abi.isPAE else { throw kill("bad hypercall 13: SET_PMD without PAE") }
-            cpu.owner.tables.flushAll()
+            try setMiddleEntry(call.a1, call.a2, cpu)
         case .setPTE: setPTE(call.a1, call.a2, cpu)
         case .setPGD: try setTopEntry(call.a1, call.a2, cpu)
         case .loadTLS: try loadTLS(call.a1, cpu)
@@ -111,9 +111,9 @@ extension LguestInterface {
             let room = memory.size > address ? min(UInt64(LguestDataLayout.window), memory.size - address) : 0
             guard let bytes = try? memory.readBytes(address, count: Int(room)),
                 let layout = LguestDataLayout(bytes),
-                memory.contains(address, length: UInt64(layout.size))
+                let data = LguestData(address: address, layout: layout, memory: memory)
             else { continue }
-            found = (register, LguestData(address: address, layout: layout, memory: memory))
+            found = (register, data)
         }
         guard let found else {
             throw kill(
@@ -150,21 +150,22 @@ extension LguestInterface {
     private func drainRing(_ cpu: CPU) throws(GuestDeath) {
         guard let data else { return }
         let layout = data.layout
+        if data.byte(layout.hcallStatus + ringCursor) == 0xFF { return }
         let status = data.address + UInt64(layout.hcallStatus)
+        // What the guest queues while we are at it comes with the next call.
         guard let snapshot = try? memory.readBytes(status, count: 64) else { return }
         for _ in 0..<LguestDataLayout.ringLength {
             let n = ringCursor
             if snapshot[Int(n)] == 0xFF { return }
             ringCursor = (n + 1) % LguestDataLayout.ringLength
             let entry = layout.hcalls + n * layout.hcallSize
-            let words = (0..<layout.hcallSize / 4).map { data.word(entry + $0 * 4) }
             let call = HypercallFrame(
-                eax: words[0], ebx: words[1], ecx: words[2], edx: words[3],
-                esi: words.count > 4 ? words[4] : 0,
+                eax: data.word(entry), ebx: data.word(entry + 4), ecx: data.word(entry + 8),
+                edx: data.word(entry + 12), esi: layout.hcallSize > 16 ? data.word(entry + 16) : 0,
                 startsInEDX: abi.argumentsStartInEDX)
             counters.asyncHypercalls += 1
             try carryOut(call, cpu)
-            try? memory.write(UInt8(0xFF), at: status + UInt64(n))
+            data.setByte(layout.hcallStatus + n, 0xFF)
         }
     }
 
@@ -173,6 +174,7 @@ extension LguestInterface {
         guard pages <= 2 else { throw kill("bad stack pages \(pages): at most 2") }
         stackSelector = UInt16(truncatingIfNeeded: selector)
         stackPointer = pointer
+        kernelStack = nil
     }
 
     private func shutdown(_ address: UInt32, reason: UInt32) throws(GuestDeath) {

@@ -82,24 +82,3 @@ struct LguestDataLayout: Equatable {
         }
     }
 }
-
-/// The shared page of a running guest.
-struct LguestData {
-    let address: UInt64
-    let layout: LguestDataLayout
-    let memory: GuestMemory
-
-    // The whole structure was checked to lie in RAM when it was announced, so these cannot fail.
-    func word(_ offset: UInt32) -> UInt32 { (try? memory.read(address + UInt64(offset))) ?? 0 }
-    func set(_ offset: UInt32, _ value: UInt32) { try? memory.write(value, at: address + UInt64(offset)) }
-    func set(_ offset: UInt32?, _ value: UInt32) {
-        if let offset { set(offset, value) }
-    }
-
-    /// The virtual interrupt flag: bit 9 alone counts, since the guest copies whole EFLAGS images here.
-    var interruptsEnabled: Bool {
-        get { word(layout.irqEnabled) & 0x200 != 0 }
-        nonmutating set { set(layout.irqEnabled, newValue ? 0x200 : 0) }
-    }
-    var blockedInterrupts: UInt32 { word(layout.blockedInterrupts) }
-}

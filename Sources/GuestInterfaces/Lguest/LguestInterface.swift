@@ -51,27 +51,35 @@ public struct LguestCounters: Equatable, Sendable {
     public var emulatedInstructions: UInt64 = 0
 }
 
-public final class LguestInterface: GuestInterface {
+public final class LguestInterface: GuestInterface, EdgeHandler {
     let services: LguestServices
     var memory: GuestMemory { services.memory }
-    public internal(set) var counters = LguestCounters()
+    @exclusivity(unchecked) public internal(set) var counters = LguestCounters()
 
     /// Nil before LGUEST_INIT.
-    var data: LguestData?
-    var abi = LguestABI()
+    @exclusivity(unchecked) var data: LguestData?
+    @exclusivity(unchecked) var abi = LguestABI()
     /// Gates as stored by LOAD_IDT_ENTRY; 0 is "not present".
-    var idt = [UInt64](repeating: 0, count: 256)
+    @exclusivity(unchecked) var idt = [UInt64](repeating: 0, count: 256)
     /// Stack for traps from ring 3, as SET_STACK gave it.
-    var stackSelector: UInt16 = 0
-    var stackPointer: UInt32 = 0
-    var ringCursor: UInt32 = 0
+    @exclusivity(unchecked) var stackSelector: UInt16 = 0
+    @exclusivity(unchecked) var stackPointer: UInt32 = 0
+    /// The segments that traps enter, as last checked.
+    @exclusivity(unchecked) var kernelStack: SegmentRegister?
+    @exclusivity(unchecked) var kernelCode: SegmentRegister?
+    @exclusivity(unchecked) var ringCursor: UInt32 = 0
     /// Bit n: IRQ n waits.
-    var pendingInterrupts: UInt32 = 0
-    var isHalted = false
+    @exclusivity(unchecked) var pendingInterrupts: UInt32 = 0
+    @exclusivity(unchecked) var isHalted = false
     /// Set by SHUTDOWN.
-    var requestedEnd: GuestEnd?
+    @exclusivity(unchecked) var requestedEnd: GuestEnd?
     /// When the clock event fires, in monotonic nanoseconds.
-    var clockEvent: UInt64?
+    @exclusivity(unchecked) var clockEvent: UInt64?
+
+    /// What `attend` could not throw.
+    @exclusivity(unchecked) private var keptDeath: GuestDeath?
+    /// Set where the machine has to look before guest code goes on.
+    @exclusivity(unchecked) var wantsMachine = false
 
     public init(_ services: LguestServices) {
         self.services = services
@@ -94,9 +102,21 @@ public final class LguestInterface: GuestInterface {
             // HLT at privilege 0: our guests are never there.
             throw GuestDeath("HLT at privilege level 0")
         case .debugTrap: try reflect(Vector.debug, errorCode: nil, cpu)
+        case .edge:
+            if let death = keptDeath { throw death }
         }
         if let requestedEnd { return .end(requestedEnd) }
         return isHalted ? .halt : .run
+    }
+
+    public func attend(_ exit: Exit, _ cpu: CPU) -> Bool {
+        wantsMachine = false
+        do throws(GuestDeath) {
+            return try handle(exit, cpu) == .run && pendingInterrupts == 0 && !wantsMachine
+        } catch {
+            keptDeath = error
+            return false
+        }
     }
 
     /// Every misbehaviour that ends a guest is made here.

@@ -14,7 +14,8 @@ extension LguestInterface {
         }
         if abi.hasPageTables {
             cpu.system.cr3 = top
-            cpu.owner.tables.flushPrivate()
+            cpu.owner.tables.activate(root: top)
+            cpu.selectTables()
         } else {
             let low = try readGuest(UInt64(top), as: UInt32.self)
             let high = try readGuest(UInt64(top) + 4, as: UInt32.self)
@@ -30,17 +31,30 @@ extension LguestInterface {
         if abi.isPAE { cpu.system.cr4 |= ControlBits.pae }
         cpu.system.cr0 |= ControlBits.pg
         cpu.owner.tables.setSharedBase(abi.kernelAddress)
+        cpu.owner.tables.activate(root: top)
+        cpu.selectTables()
     }
 
     func flushTLB(everything: Bool, _ cpu: CPU) {
         if everything { cpu.owner.tables.flushAll() } else { cpu.owner.tables.flushPrivate() }
     }
 
-    /// SET_PTE: only the current table's translations are cached below `kernelAddress`. The value is not
-    /// looked at: the guest has stored it already, and announces 0 where it only means "flush".
+    /// SET_PTE. The value is not looked at: the guest has stored it already, and announces 0 where it only
+    /// means "flush".
     func setPTE(_ top: UInt32, _ address: UInt32, _ cpu: CPU) {
-        if address >= abi.kernelAddress || top == cpu.system.cr3 {
-            cpu.owner.tables.flush(page: address >> 12)
+        cpu.owner.tables.flush(first: address >> 12, count: 1, root: top)
+    }
+
+    /// SET_PMD: an entry of a middle page of PAE has changed, for whoever has that page under a top entry.
+    func setMiddleEntry(_ middle: UInt32, _ index: UInt32, _ cpu: CPU) throws(GuestDeath) {
+        guard index < 512 else { throw kill("attempt to set pmd \(index) of 512") }
+        let tables = cpu.owner.tables
+        for root in tables.roots {
+            for n in 0..<UInt32(4) {
+                let entry = (try? memory.read(UInt64(root & ~31) + UInt64(n) * 8, as: UInt64.self)) ?? 0
+                guard entry & 1 != 0, entry & 0xF_FFFF_F000 == UInt64(middle & ~0xFFF) else { continue }
+                tables.flush(first: n << 18 | index << 9, count: 512, root: root)
+            }
         }
     }
 
@@ -49,10 +63,7 @@ extension LguestInterface {
         let count: UInt32 = abi.isPAE ? 4 : 1024
         guard index < count else { throw kill("attempt to set pgd \(index) of \(count)") }
         let pages: UInt32 = abi.isPAE ? 1 << 18 : 1 << 10
-        let first = index * pages
-        if first >= abi.kernelAddress >> 12 || top & ~31 == cpu.system.cr3 & ~31 {
-            cpu.owner.tables.flush(first: first, count: pages)
-        }
+        cpu.owner.tables.flush(first: index * pages, count: pages, root: top)
     }
 
     /// Guests up to 3.0 expect the host to have built their first page tables: all of RAM both at

@@ -31,6 +31,8 @@ extension LguestInterface {
         default: return false
         }
         counters.emulatedInstructions += 1
+        // A port may have ended the guest or raised an interrupt.
+        wantsMachine = true
         cpu.eip = cpu.eip &+ UInt32(i.length)
         return true
     }

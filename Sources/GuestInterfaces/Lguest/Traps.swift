@@ -49,31 +49,41 @@ extension LguestInterface {
             throw unhandled(Fault(vector: vector, errorCode: errorCode ?? 0), cpu)
         }
         counters.traps[Int(vector)] += 1
-        try pushFrame(errorCode: errorCode, cpu)
-        enter(gate, cpu)
+        let stack = try pushFrame(errorCode: errorCode, cpu)
+        enter(gate, stack, cpu)
     }
 
-    /// Builds the frame on the kernel stack and leaves SS:ESP there.
-    private func pushFrame(errorCode: UInt32?, _ cpu: CPU) throws(GuestDeath) {
-        let oldStack = cpu[segment: SegmentIndex.ss]
+    /// Builds the frame on the kernel stack and leaves ESP there. Returns the new SS where the trap comes from
+    /// less privilege.
+    private func pushFrame(errorCode: UInt32?, _ cpu: CPU) throws(GuestDeath) -> SegmentRegister? {
         let oldESP = cpu[r32: GPR.esp]
         let code = UInt32(cpu[segment: SegmentIndex.cs].selector & 0xFFFC) | UInt32(cpu.cpl)
         var flags = cpu.eflags
         if let data, !data.interruptsEnabled { flags &= ~EFLAGS.interrupt }
+        var words = InlineArray<6, UInt32>(repeating: 0)
+        var count = 0
+        func add(_ value: UInt32) {
+            words[count] = value
+            count += 1
+        }
+        var stack: SegmentRegister?
         var top = oldESP
         do throws(Fault) {
             if cpu.cpl != 1 {
-                let stack = try cpu.readDescriptor(stackSelector, orThrow: .stack())
-                guard stack.isWritableData, stack.isPresent else { throw .stack() }
+                stack = try trapStack(cpu)
                 top = stackPointer
-                try push(UInt32(oldStack.selector), &top, cpu)
-                try push(oldESP, &top, cpu)
-                cpu.setSegment(SegmentIndex.ss, stack.register(selector: stackSelector))
+                add(UInt32(cpu[segment: SegmentIndex.ss].selector))
+                add(oldESP)
             }
-            try push(flags, &top, cpu)
-            try push(code, &top, cpu)
-            try push(cpu.eip, &top, cpu)
-            if let errorCode { try push(errorCode, &top, cpu) }
+            add(flags)
+            add(code)
+            add(cpu.eip)
+            if let errorCode { add(errorCode) }
+            if let new = cpu.pushWithin(words.span.extracting(0..<count), below: top) {
+                top = new
+            } else {
+                for n in 0..<count { try push(words[n], &top, cpu) }
+            }
         } catch {
             throw kill(
                 "bad stack page \(top.hex): the guest's kernel stack cannot take a trap frame",
@@ -81,6 +91,17 @@ extension LguestInterface {
                     "a kernel stack overflow, or a page table without the kernel's stack, looks like this")
         }
         cpu[r32: GPR.esp] = top
+        return stack
+    }
+
+    /// The stack segment for traps from less privilege.
+    private func trapStack(_ cpu: CPU) throws(Fault) -> SegmentRegister {
+        if let kernelStack { return kernelStack }
+        let stack = try cpu.readDescriptor(stackSelector, orThrow: .stack())
+        guard stack.isWritableData, stack.isPresent else { throw .stack() }
+        let register = stack.register(selector: stackSelector)
+        kernelStack = register
+        return register
     }
 
     private func push(_ value: UInt32, _ top: inout UInt32, _ cpu: CPU) throws(Fault) {
@@ -89,13 +110,14 @@ extension LguestInterface {
     }
 
     /// Goes on at the gate's handler, in ring 1.
-    private func enter(_ gate: Descriptor, _ cpu: CPU) {
-        if cpu.cpl != 1 { cpu.setPrivilege(1) }
-        let code = Descriptor(cpu.system.privateGDT[LguestSegments.codeIndex])
-        cpu.setSegment(SegmentIndex.cs, code.register(selector: LguestSegments.kernelCS))
-        cpu.eip = gate.gateOffset
+    private func enter(_ gate: Descriptor, _ stack: SegmentRegister?, _ cpu: CPU) {
+        let code =
+            kernelCode
+            ?? Descriptor(cpu.system.privateGDT[LguestSegments.codeIndex]).register(
+                selector: LguestSegments.kernelCS)
+        kernelCode = code
         cpu.setEFLAGS(cpu.eflags & ~(EFLAGS.tf | EFLAGS.vm | EFLAGS.rf | EFLAGS.nt) | EFLAGS.interrupt)
-        cpu.recordBranch(to: cpu.eip)
+        cpu.enterFlat(code, stack: stack, level: 1, at: gate.gateOffset)
         if gate.type == Descriptor.SystemType.interrupt32 { data?.interruptsEnabled = false }
     }
 

@@ -175,7 +175,8 @@ extension CPU {
     /// Puts the allowed bits of an image into EFLAGS; RF is cleared.
     func loadFlags(_ image: UInt32, size: UInt8, allowed: UInt32) {
         let mask = size == 2 ? allowed & 0xFFFF : allowed
+        let old = eflagsOther
         setEFLAGS(eflags & ~mask & ~EFLAGS.rf | image & mask)
-        if system.eflagsOther & EFLAGS.interrupt != 0 { attention |= Attention.interrupt }
+        if eflagsOther & ~old & EFLAGS.interrupt != 0 { attention |= Attention.interrupt }
     }
 }

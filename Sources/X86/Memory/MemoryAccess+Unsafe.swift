@@ -46,7 +46,7 @@ extension CPU {
         _ linear: UInt32, as type: T.Type = T.self
     ) throws(Fault) -> T {
         // SAFETY: as in `load`.
-        let entry = owner.tables.kernelRead[Int(linear >> 12)]
+        let entry = state.pointee.systemReadTable[Int(linear >> 12)]
         if entry != 0 && linear & 0xFFF <= 0x1000 - UInt32(MemoryLayout<T>.size) {
             return UnsafeRawPointer(bitPattern: entry &+ UInt(linear)).unsafelyUnwrapped.loadUnaligned(
                 as: T.self)
@@ -59,7 +59,7 @@ extension CPU {
         _ linear: UInt32, _ value: T
     ) throws(Fault) {
         // SAFETY: as in `store`.
-        let entry = owner.tables.kernelWrite[Int(linear >> 12)]
+        let entry = state.pointee.systemWriteTable[Int(linear >> 12)]
         if entry != 0 && linear & 0xFFF <= 0x1000 - UInt32(MemoryLayout<T>.size) && owner.rehearsal == nil {
             UnsafeMutableRawPointer(bitPattern: entry &+ UInt(linear)).unsafelyUnwrapped
                 .storeBytes(of: value, as: T.self)

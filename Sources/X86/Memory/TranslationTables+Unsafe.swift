@@ -5,6 +5,10 @@
 // page minus the page's linear address, so that `entry + linear address` is where the byte is;
 // zero sends the access to the slow path. A table is 8 MiB of demand-zero memory: what the guest
 // does not use costs nothing. A journal of filled entries makes flushing cost what was filled.
+//
+// A guest that tells us which of its address spaces it changes (a paravirtual one) has tables for each of the
+// last `spaceLimit` address spaces, so that a switch between them forgets nothing. The part that they all
+// share, the kernel's, is the same memory in all of them.
 
 import GuestMemory
 
@@ -16,150 +20,207 @@ import GuestMemory
 
 public final class TranslationTables {
     static let pages = 1 << 20
-    static let count = 7
-    static let tableBytes = pages * 8
-    static let journalCapacity = 1 << 15
+    /// Address spaces whose translations are kept.
+    static let spaceLimit = 24
 
-    public let kernelRead: UnsafeMutablePointer<UInt>
-    public let kernelWrite: UnsafeMutablePointer<UInt>
-    public let userRead: UnsafeMutablePointer<UInt>
-    public let userWrite: UnsafeMutablePointer<UInt>
-    /// For instruction fetches, so that no-execute pages stay out.
-    public let kernelExecute: UnsafeMutablePointer<UInt>
-    public let userExecute: UnsafeMutablePointer<UInt>
+    /// The tables of the address space that the processor is in.
+    @exclusivity(unchecked) public private(set) var current: AddressSpaceTables
+    @exclusivity(unchecked) private var spaces: [AddressSpaceTables]
     /// Never filled: stands in for the others when each access has to be looked at.
     public let empty: UnsafeMutablePointer<UInt>
-    private let block: UnsafeMutableRawPointer
-    /// Pages (linear address >> 12) with a filled entry; `private` ones lie below `sharedBase`.
-    private let privateJournal: UnsafeMutablePointer<UInt32>
+    /// Pages (linear address >> 12) with a filled entry that all address spaces share.
     private let sharedJournal: UnsafeMutablePointer<UInt32>
-    private var privateCount = 0
-    private var sharedCount = 0
+    @exclusivity(unchecked) private var sharedCount = 0
     /// First page that all address spaces share.
-    private var sharedPage: UInt32 = UInt32(pages)
+    @exclusivity(unchecked) private var sharedPage: UInt32 = UInt32(pages)
+    /// Descriptor of the memory behind the shared part, or -1.
+    private var sharedMemory: Int32 = -1
+    @exclusivity(unchecked) private var useCount: UInt64 = 0
+    /// Told which translations are forgotten; for what else is made of them.
+    @exclusivity(unchecked) public weak var observer: (any TranslationObserver)?
 
     init() throws(GuestMemoryError) {
-        let bytes = TranslationTables.count * TranslationTables.tableBytes
-        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        // SAFETY: an anonymous mapping at an address of the host's choice; checked before use.
-        guard let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), mapped != MAP_FAILED
-        else {
-            throw .cannotAllocate(bytes: UInt64(bytes), errno: errno)
-        }
-        // Huge pages would turn a sparse table into 8 MiB of real memory.
-        madvise(mapped, bytes, MADV_NOHUGEPAGE)
-        block = mapped
-        let entries = mapped.bindMemory(
-            to: UInt.self, capacity: TranslationTables.count * TranslationTables.pages)
-        kernelRead = entries
-        kernelWrite = entries + TranslationTables.pages
-        userRead = entries + 2 * TranslationTables.pages
-        userWrite = entries + 3 * TranslationTables.pages
-        kernelExecute = entries + 4 * TranslationTables.pages
-        userExecute = entries + 5 * TranslationTables.pages
-        empty = entries + 6 * TranslationTables.pages
-        privateJournal = .allocate(capacity: TranslationTables.journalCapacity)
-        sharedJournal = .allocate(capacity: TranslationTables.journalCapacity)
+        current = try AddressSpaceTables()
+        spaces = [current]
+        empty = try AddressSpaceTables.reserve(bytes: AddressSpaceTables.tableBytes)
+            .bindMemory(to: UInt.self, capacity: TranslationTables.pages)
+        sharedJournal = .allocate(capacity: AddressSpaceTables.journalCapacity)
     }
 
     deinit {
         // SAFETY: made by `init` with these sizes, used by nobody after the owner is gone.
-        munmap(block, TranslationTables.count * TranslationTables.tableBytes)
-        privateJournal.deallocate()
+        munmap(empty, AddressSpaceTables.tableBytes)
         sharedJournal.deallocate()
+        if sharedMemory >= 0 { close(sharedMemory) }
     }
+
+    // Address spaces
 
     /// Declares linear addresses from `base` up as the same in all address spaces; drops everything.
+    /// `base` is rounded up to 2 MiB: below that, a table's page would have private entries, too.
     public func setSharedBase(_ base: UInt32) {
         flushAll()
-        sharedPage = base == UInt32.max ? UInt32(TranslationTables.pages) : base >> 12
+        current.root = nil
+        spaces = [current]
+        guard base != UInt32.max, base <= 0xFFE0_0000 else {
+            sharedPage = UInt32(TranslationTables.pages)
+            return
+        }
+        let page = (base &+ 0x1F_FFFF) >> 12 & ~0x1FF
+        if sharedMemory < 0 { sharedMemory = AddressSpaceTables.makeSharedMemory() }
+        // Without such memory there is one set of tables, which is right, but forgets more.
+        if sharedMemory >= 0, current.share(from: page, memory: sharedMemory) { sharedPage = page }
     }
 
+    /// Makes the address space whose top-level table is at `root` the current one. Its translations are still
+    /// there if it was current not long ago; the caller has said of each change to them since. The caller
+    /// selects tables afterwards.
+    public func activate(root: UInt32) {
+        useCount += 1
+        if current.root == root { return }
+        if let known = find(root) {
+            current = known
+        } else if current.root == nil {
+            flushPrivate()
+        } else {
+            current = freeSpace()
+        }
+        current.root = root
+        current.lastUse = useCount
+    }
+
+    private func find(_ root: UInt32) -> AddressSpaceTables? {
+        if current.root == root { return current }
+        for space in spaces where space.root == root { return space }
+        return nil
+    }
+
+    /// Top-level tables of the address spaces whose translations are kept.
+    public var roots: [UInt32] { spaces.compactMap(\.root) }
+
+    private func freeSpace() -> AddressSpaceTables {
+        if sharedPage < UInt32(TranslationTables.pages) && spaces.count < TranslationTables.spaceLimit,
+            let new = try? AddressSpaceTables(), new.share(from: sharedPage, memory: sharedMemory)
+        {
+            spaces.append(new)
+            return new
+        }
+        guard sharedPage < UInt32(TranslationTables.pages),
+            let oldest = spaces.min(by: { $0.lastUse < $1.lastUse })
+        else {
+            flushPrivate()
+            return current
+        }
+        flush(oldest)
+        return oldest
+    }
+
+    // Filling
+
     /// Fills the entries of `page` that the access rights allow. `host` is the host address of the
-    /// page's first byte.
-    func fill(page: UInt32, host: UInt, user: Bool, write: Bool, execute: Bool) {
+    /// page's first byte. `global`: survives a change of address space wherever it lies.
+    func fill(page: UInt32, host: UInt, user: Bool, write: Bool, execute: Bool, global: Bool = false) {
         let index = Int(page & 0xFFFFF)
         let entry = host &- (UInt(page) << 12)
+        let tables = current
         // SAFETY: `index` is below 2^20, the capacity of each table; the journals are flushed
         // before they are full.
-        if kernelRead[index] == 0 {
-            if page >= sharedPage {
-                if sharedCount == TranslationTables.journalCapacity { flushAll() }
+        if tables.kernelRead[index] == 0 {
+            if page >= sharedPage || global {
+                if sharedCount == AddressSpaceTables.journalCapacity { flushAll() }
                 sharedJournal[sharedCount] = page
                 sharedCount += 1
             } else {
-                if privateCount == TranslationTables.journalCapacity { flushPrivate() }
-                privateJournal[privateCount] = page
-                privateCount += 1
+                if tables.count == AddressSpaceTables.journalCapacity { flush(tables) }
+                tables.journal[tables.count] = page
+                tables.count += 1
             }
         }
         // Whatever may be written or fetched may be read, so a page without this entry has none.
-        kernelRead[index] = entry
-        if user { userRead[index] = entry }
+        tables.kernelRead[index] = entry
+        if user { tables.userRead[index] = entry }
         if write {
-            kernelWrite[index] = entry
-            if user { userWrite[index] = entry }
+            tables.kernelWrite[index] = entry
+            if user { tables.userWrite[index] = entry }
         }
         if execute {
-            kernelExecute[index] = entry
-            if user { userExecute[index] = entry }
+            tables.kernelExecute[index] = entry
+            if user { tables.userExecute[index] = entry }
         }
     }
 
-    /// Forgets one page (its journal line stays; flushing it again is harmless).
+    // Forgetting
+
+    /// Forgets one page of the current address space (its journal line stays; flushing it again is harmless).
     public func flush(page: UInt32) {
-        clear(Int(page & 0xFFFFF))
+        current.clear(Int(page & 0xFFFFF))
+        observer?.forgotten(page: page, count: 1, of: current)
     }
 
-    @inline(__always)
-    private func clear(_ index: Int) {
-        // SAFETY: callers pass page numbers below 2^20.
-        kernelRead[index] = 0
-        kernelWrite[index] = 0
-        userRead[index] = 0
-        userWrite[index] = 0
-        kernelExecute[index] = 0
-        userExecute[index] = 0
+    /// Forgets `count` pages from `first` on of the address space at `root`, where it is known; shared ones in all.
+    public func flush(first: UInt32, count: UInt32, root: UInt32) {
+        let end = UInt64(first) + UInt64(count)
+        if end > UInt64(sharedPage) {
+            flush(first: max(first, sharedPage), count: UInt32(end - UInt64(max(first, sharedPage))))
+        }
+        guard first < sharedPage, let space = find(root) else { return }
+        let privateCount = UInt32(min(end, UInt64(sharedPage)) - UInt64(first))
+        if privateCount > 4096 || Int(privateCount) > 4 * space.count + 8 {
+            flush(space, first, privateCount)
+        } else {
+            for page in 0..<privateCount { space.clear(Int((first &+ page) & 0xFFFFF)) }
+            observer?.forgotten(page: first, count: privateCount, of: space)
+        }
     }
 
-    /// Forgets everything below the shared base.
-    public func flushPrivate() {
-        // SAFETY: journal lines below the count are initialised page numbers below 2^20.
-        for line in 0..<privateCount { clear(Int(privateJournal[line])) }
-        privateCount = 0
+    /// Forgets what lies in a large range, by the journal.
+    private func flush(_ space: AddressSpaceTables, _ first: UInt32, _ count: UInt32) {
+        space.flush(first: first, count: count)
+        observer?.forgotten(page: first, count: count, of: space)
     }
+
+    private func flush(_ space: AddressSpaceTables) {
+        space.flush()
+        observer?.forgotten(page: 0, count: sharedPage, of: space)
+    }
+
+    /// Forgets everything below the shared base in the current address space.
+    public func flushPrivate() { flush(current) }
 
     /// Forgets everything.
     public func flushAll() {
-        flushPrivate()
-        for line in 0..<sharedCount { clear(Int(sharedJournal[line])) }
+        for space in spaces { flush(space) }
+        // SAFETY: journal lines below the count are initialised page numbers below 2^20.
+        for line in 0..<sharedCount { current.clear(Int(sharedJournal[line])) }
         sharedCount = 0
+        observer?.forgottenShared()
     }
 
-    /// Forgets the pages in `[first, first + count)`.
+    /// Forgets the pages in `[first, first + count)` of the current address space.
     public func flush(first: UInt32, count: UInt32) {
         if count > 4096 {
             flushAll()
         } else {
-            for page in 0..<count { clear(Int((first &+ page) & 0xFFFFF)) }
+            for page in 0..<count { current.clear(Int((first &+ page) & 0xFFFFF)) }
+            observer?.forgotten(page: first, count: count, of: current)
         }
     }
 
     /// Takes away write access to the page frame at host address `host` wherever it is mapped, so
     /// that the next store to it takes the slow path.
     func revokeWrites(host: UInt) {
-        revoke(privateJournal, privateCount, host)
-        revoke(sharedJournal, sharedCount, host)
+        for space in spaces { space.revokeWrites(host: host, space.journal, space.count) }
+        current.revokeWrites(host: host, sharedJournal, sharedCount)
+        observer?.writesRevoked(host: host)
     }
+}
 
-    private func revoke(_ journal: UnsafeMutablePointer<UInt32>, _ count: Int, _ host: UInt) {
-        for line in 0..<count {
-            // SAFETY: as in `flushPrivate`.
-            let page = Int(journal[line])
-            if kernelWrite[page] == host &- (UInt(page) << 12) {
-                kernelWrite[page] = 0
-                userWrite[page] = 0
-            }
-        }
-    }
+/// Told of translations that are forgotten. Pages count in units of 4096 bytes of linear address.
+public protocol TranslationObserver: AnyObject {
+    /// Pages `[page, page + count)` of one address space.
+    func forgotten(page: UInt32, count: UInt32, of space: AddressSpaceTables)
+    /// Everything that all address spaces share.
+    func forgottenShared()
+    /// The page frame at this host address may not be written directly any more.
+    func writesRevoked(host: UInt)
 }

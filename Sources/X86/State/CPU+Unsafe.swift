@@ -49,7 +49,7 @@ public final class CPUStorage {
     public let environment: any CPUEnvironment
     let state: UnsafeMutablePointer<CPUState>
     /// Where stores go that must be undone; nil except in tests and in lockstep.
-    public var rehearsal: Rehearsal?
+    @exclusivity(unchecked) public var rehearsal: Rehearsal?
 
     public init(memory: GuestMemory, environment: any CPUEnvironment) throws(GuestMemoryError) {
         self.memory = memory
@@ -160,8 +160,10 @@ extension CPU {
     }
 
     /// Makes the tables of the current privilege level the ones that loads and stores use.
-    func selectTables() {
-        let tables = owner.tables
+    public func selectTables() {
+        let tables = owner.tables.current
+        system.systemReadTable = tables.kernelRead
+        system.systemWriteTable = tables.kernelWrite
         if state.pointee.cpl == 3 {
             state.pointee.readTable = tables.userRead
             state.pointee.writeTable = tables.userWrite
@@ -173,8 +175,8 @@ extension CPU {
         }
         // Every access takes the slow path, which looks at its alignment and at the debug registers.
         if checksAlignment || watchesData {
-            state.pointee.readTable = tables.empty
-            state.pointee.writeTable = tables.empty
+            state.pointee.readTable = owner.tables.empty
+            state.pointee.writeTable = owner.tables.empty
         }
     }
 }

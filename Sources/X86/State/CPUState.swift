@@ -58,6 +58,9 @@ public struct CPUState {
     public var writeTable: UnsafeMutablePointer<UInt>
     /// The same for instruction fetches.
     public var executeTable: UnsafeMutablePointer<UInt>
+    /// The tables of supervisor accesses, whatever the current privilege.
+    public var systemReadTable: UnsafeMutablePointer<UInt>
+    public var systemWriteTable: UnsafeMutablePointer<UInt>
     /// Not zero when the run loop must look at something before the next block.
     public var attention: UInt32 = 0
     /// Current privilege level, 0–3.
@@ -87,6 +90,11 @@ public struct CPUState {
     /// instead of `gdtBase` while `usesPrivateGDT` is set.
     public var privateGDT = InlineArray<32, UInt64>(repeating: 0)
     public var usesPrivateGDT = false
+    /// Checked descriptors of `privateGDT` (see `DescriptorCache.swift`).
+    public var segmentCache = InlineArray<32, CachedSegment>(repeating: CachedSegment())
+    public var returnCache = CachedReturn()
+    /// Key of entries of `segmentCache` at the current privilege, without the selector.
+    public var segmentKey: UInt32 = 1 << 31
     /// PAE: read the four top entries from memory at each walk, since a paravirtual guest changes
     /// them without loading CR3.
     public var walksTopLevelInMemory = false
@@ -112,9 +120,11 @@ public struct CPUState {
     public var translator = TranslatorState()
 
     init(tables: TranslationTables) {
-        readTable = tables.kernelRead
-        writeTable = tables.kernelWrite
-        executeTable = tables.kernelExecute
+        readTable = tables.current.kernelRead
+        writeTable = tables.current.kernelWrite
+        executeTable = tables.current.kernelExecute
+        systemReadTable = tables.current.kernelRead
+        systemWriteTable = tables.current.kernelWrite
     }
 }
 

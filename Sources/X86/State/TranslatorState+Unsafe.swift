@@ -89,6 +89,10 @@ public struct StateLayout: Sendable {
     public let hasX87 = StateLayout.offset(\.translator.hasX87)
     public let transferArea = StateLayout.offset(\.translator.transferArea)
     public let hostMXCSR = StateLayout.offset(\.translator.hostMXCSR)
+    public let segmentCache = StateLayout.offset(\.segmentCache)
+    public let segmentKey = StateLayout.offset(\.segmentKey)
+    /// Within an entry of the segment cache, which has 32 bytes.
+    public let cachedKey = 0, cachedTraits = 4, cachedRegister = 8
     private let segments = StateLayout.offset(\.segments)
 
     public init() {}

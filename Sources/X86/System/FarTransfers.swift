@@ -211,6 +211,7 @@ extension CPU {
             try switchTask(to: link, .interruptReturn, next: eip &+ UInt32(i.length))
             return
         }
+        let oldLevel = cpl
         let start = stackPointer
         // From the top of the frame down: the order shows when part of it cannot be read.
         let image = try stackElement(stackOffset(start, 2 * Int32(size)), size: size)
@@ -224,6 +225,7 @@ extension CPU {
         try returnTo(selector, offset, frame: stackOffset(start, 3 * Int32(size)), size: size, release: 0)
         loadFlags(image, size: size, allowed: allowed)
         if size == 4 && image & EFLAGS.rf != 0 { eflagsOther |= EFLAGS.rf }
+        if size == 4 && cpl > oldLevel { cacheReturn(from: oldLevel) }
         recordBranch(to: offset)
     }
 

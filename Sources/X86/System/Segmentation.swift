@@ -28,7 +28,10 @@ extension CPU {
     /// Sets bits in a descriptor in its table (Accessed, Busy).
     func updateDescriptor(_ selector: UInt16, _ bits: UInt64) throws(Fault) {
         if system.usesPrivateGDT && selector & 4 == 0 {
-            if selector >> 3 < 32 { system.privateGDT[Int(selector >> 3)] = bits }
+            if selector >> 3 < 32 {
+                system.privateGDT[Int(selector >> 3)] = bits
+                descriptorChanged(Int(selector >> 3))
+            }
             return
         }
         try storeSystem(try descriptorAddress(selector, .generalProtection(selector: selector)), bits)
@@ -43,6 +46,7 @@ extension CPU {
         guard selector & 0xFFFC != 0 else {
             self[segment: index] = SegmentRegister(selector: selector, attributes: 0, base: 0, limit: 0)
             segmentChanged(index)
+            cacheSegment(index, selector)
             return
         }
         let error = Fault.generalProtection(selector: selector)
@@ -53,6 +57,7 @@ extension CPU {
         }
         guard descriptor.isPresent else { throw .notPresent(selector: selector) }
         try commitSegment(index, selector, descriptor)
+        cacheSegment(index, selector)
     }
 
     /// Loads SS for code at `privilege`.
@@ -95,6 +100,7 @@ extension CPU {
     /// Sets the privilege level and the translation tables that go with it.
     public func setPrivilege(_ level: UInt8) {
         system.cpl = level
+        system.segmentKey = 1 << 31 | UInt32(level) << 16
         selectTables()
     }
 

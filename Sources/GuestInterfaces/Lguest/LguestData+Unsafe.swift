@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The page that guest and host share, while the guest runs. It is looked at on every crossing, so its place is
+// checked once, when the guest announces it.
+
+import GuestMemory
+
+struct LguestData {
+    let address: UInt64
+    let layout: LguestDataLayout
+    let memory: GuestMemory
+    private let base: UnsafeMutableRawPointer
+
+    /// Nil if the structure does not lie in guest memory as a whole.
+    init?(address: UInt64, layout: LguestDataLayout, memory: GuestMemory) {
+        guard memory.contains(address, length: UInt64(layout.size)) else { return nil }
+        self.address = address
+        self.layout = layout
+        self.memory = memory
+        base = memory.base + Int(address)
+    }
+
+    // SAFETY of all accesses: `offset` comes from the layout and is below its size, which `init` has checked
+    // against the memory.
+    func word(_ offset: UInt32) -> UInt32 {
+        base.loadUnaligned(fromByteOffset: Int(offset), as: UInt32.self)
+    }
+
+    func byte(_ offset: UInt32) -> UInt8 { base.load(fromByteOffset: Int(offset), as: UInt8.self) }
+
+    func set(_ offset: UInt32, _ value: UInt32) {
+        memory.announceWrite(address: address + UInt64(offset), length: 4)
+        base.storeBytes(of: value, toByteOffset: Int(offset), as: UInt32.self)
+    }
+
+    func set(_ offset: UInt32?, _ value: UInt32) {
+        if let offset { set(offset, value) }
+    }
+
+    func setByte(_ offset: UInt32, _ value: UInt8) {
+        memory.announceWrite(address: address + UInt64(offset), length: 1)
+        base.storeBytes(of: value, toByteOffset: Int(offset), as: UInt8.self)
+    }
+
+    /// The virtual interrupt flag: bit 9 alone counts, since the guest copies whole EFLAGS images here.
+    var interruptsEnabled: Bool {
+        get { word(layout.irqEnabled) & 0x200 != 0 }
+        nonmutating set { set(layout.irqEnabled, newValue ? 0x200 : 0) }
+    }
+
+    var blockedInterrupts: UInt32 { word(layout.blockedInterrupts) }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The flat tables of one address space: six of them, by access and privilege, in one stretch of demand-zero
+// memory.
+
+import CHost
+import GuestMemory
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+public final class AddressSpaceTables {
+    static let tableCount = 6
+    static let tableBytes = TranslationTables.pages * 8
+    static let journalCapacity = 1 << 15
+
+    public let kernelRead: UnsafeMutablePointer<UInt>
+    public let kernelWrite: UnsafeMutablePointer<UInt>
+    public let userRead: UnsafeMutablePointer<UInt>
+    public let userWrite: UnsafeMutablePointer<UInt>
+    /// For instruction fetches, so that no-execute pages stay out.
+    public let kernelExecute: UnsafeMutablePointer<UInt>
+    public let userExecute: UnsafeMutablePointer<UInt>
+    private let block: UnsafeMutableRawPointer
+    /// Pages (linear address >> 12) with a filled entry, shared ones apart.
+    let journal: UnsafeMutablePointer<UInt32>
+    @exclusivity(unchecked) var count = 0
+    /// Physical address of the top-level table, once there is one.
+    @exclusivity(unchecked) public internal(set) var root: UInt32?
+    @exclusivity(unchecked) var lastUse: UInt64 = 0
+    /// What an engine keeps for this address space.
+    @exclusivity(unchecked) public var attachment: AnyObject?
+
+    init() throws(GuestMemoryError) {
+        block = try AddressSpaceTables.reserve(
+            bytes: AddressSpaceTables.tableCount * AddressSpaceTables.tableBytes)
+        let pages = TranslationTables.pages
+        let entries = block.bindMemory(to: UInt.self, capacity: AddressSpaceTables.tableCount * pages)
+        kernelRead = entries
+        kernelWrite = entries + pages
+        userRead = entries + 2 * pages
+        userWrite = entries + 3 * pages
+        kernelExecute = entries + 4 * pages
+        userExecute = entries + 5 * pages
+        journal = .allocate(capacity: AddressSpaceTables.journalCapacity)
+    }
+
+    deinit {
+        // SAFETY: made by `init` with these sizes, used by nobody after the owner is gone.
+        munmap(block, AddressSpaceTables.tableCount * AddressSpaceTables.tableBytes)
+        journal.deallocate()
+    }
+
+    /// Demand-zero memory.
+    static func reserve(bytes: Int) throws(GuestMemoryError) -> UnsafeMutableRawPointer {
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        // SAFETY: an anonymous mapping at an address of the host's choice; checked before use.
+        guard let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), mapped != MAP_FAILED
+        else {
+            throw .cannotAllocate(bytes: UInt64(bytes), errno: errno)
+        }
+        // Huge pages would turn a sparse table into 8 MiB of real memory.
+        madvise(mapped, bytes, MADV_NOHUGEPAGE)
+        return mapped
+    }
+
+    /// Sparse memory for the part that all address spaces share, or -1.
+    static func makeSharedMemory() -> Int32 {
+        lguest_memory_file("lguest-tables", tableCount * tableBytes)
+    }
+
+    /// Makes the entries from `page` (a multiple of 512) up the ones in `memory`. Whether that worked; if not,
+    /// the tables are as they were or empty there.
+    func share(from page: UInt32, memory: Int32) -> Bool {
+        let start = Int(page) * 8
+        let length = AddressSpaceTables.tableBytes - start
+        for table in 0..<AddressSpaceTables.tableCount {
+            let offset = table * AddressSpaceTables.tableBytes + start
+            // SAFETY: replaces a page-aligned part of this object's own mapping.
+            let mapped = mmap(
+                block + offset, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memory,
+                off_t(offset))
+            guard mapped != MAP_FAILED else { return false }
+        }
+        return true
+    }
+
+    @inline(__always)
+    func clear(_ index: Int) {
+        // SAFETY: callers pass page numbers below 2^20.
+        kernelRead[index] = 0
+        kernelWrite[index] = 0
+        userRead[index] = 0
+        userWrite[index] = 0
+        kernelExecute[index] = 0
+        userExecute[index] = 0
+    }
+
+    func flush() {
+        // SAFETY: journal lines below the count are initialised page numbers below 2^20.
+        for line in 0..<count { clear(Int(journal[line])) }
+        count = 0
+    }
+
+    /// Forgets the pages in `[first, first + count)`, looking at the journal only.
+    func flush(first: UInt32, count: UInt32) {
+        // SAFETY: as above.
+        for line in 0..<self.count where journal[line] &- first < count { clear(Int(journal[line])) }
+    }
+
+    func revokeWrites(host: UInt, _ journal: UnsafeMutablePointer<UInt32>, _ count: Int) {
+        for line in 0..<count {
+            // SAFETY: as in `flush`.
+            let page = Int(journal[line])
+            if kernelWrite[page] == host &- (UInt(page) << 12) {
+                kernelWrite[page] = 0
+                userWrite[page] = 0
+            }
+        }
+    }
+}

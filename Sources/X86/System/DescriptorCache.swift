@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checked descriptors, kept while a paravirtual guest interface holds the descriptor table: it says when an entry
+// changes, so what a load of the same selector at the same privilege has found before is still true. Generated
+// code looks here before it asks the processor core.
+
+/// What a load of one selector into a data segment register gives.
+public struct CachedSegment: BitwiseCopyable, Sendable {
+    /// The selector, with the privilege in bits 16–17 and bit 31 set; 0 is none.
+    var key: UInt32 = 0
+    /// Bits 0 and 1: `SegmentRegister.simpleAccess`; bit 2: flat and writable.
+    var traits: UInt32 = 0
+    var register = SegmentRegister()
+    private var padding: (UInt32, UInt32, UInt32) = (0, 0, 0)
+
+    static let flat: UInt32 = 4
+}
+
+/// What a return from ring 1 or 2 to a less privileged code segment loads.
+public struct CachedReturn: BitwiseCopyable, Sendable {
+    /// CS in the upper half, SS in the lower; 0 is none.
+    var key: UInt32 = 0
+    /// Privilege before the return.
+    var from: UInt8 = 0
+    var code = SegmentRegister()
+    var stack = SegmentRegister()
+}
+
+extension CPU {
+    static let cachedSegments = 32
+
+    /// Keeps what loading `selector` has just put into segment register `index` (ES, DS, FS or GS).
+    func cacheSegment(_ index: Int, _ selector: UInt16) {
+        guard system.usesPrivateGDT, selector & 4 == 0, selector >> 3 < CPU.cachedSegments else { return }
+        let register = self[segment: index]
+        var entry = CachedSegment()
+        entry.key = system.segmentKey | UInt32(selector)
+        entry.traits = register.simpleAccess
+        if register.isFlat && register.isWritable { entry.traits |= CachedSegment.flat }
+        entry.register = register
+        system.segmentCache[Int(selector >> 3)] = entry
+    }
+
+    /// Forgets what depends on entry `index` of the private descriptor table, which has changed.
+    public func descriptorChanged(_ index: Int) {
+        system.segmentCache[index & (CPU.cachedSegments - 1)].key = 0
+        let key = system.returnCache.key
+        if Int(key >> 19) == index || Int(key & 0xFFFF) >> 3 == index { system.returnCache.key = 0 }
+    }
+
+    /// After a return to less privilege has been checked and carried out.
+    func cacheReturn(from level: UInt8) {
+        let code = self[segment: SegmentIndex.cs]
+        let stack = self[segment: SegmentIndex.ss]
+        guard system.usesPrivateGDT, level != 0, mode == .flat32, (code.selector | stack.selector) & 4 == 0
+        else { return }
+        system.returnCache = CachedReturn(
+            key: UInt32(code.selector) << 16 | UInt32(stack.selector), from: level, code: code, stack: stack)
+    }
+}
