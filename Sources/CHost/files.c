@@ -78,5 +78,7 @@ int lguest_random(void *bytes, uint64_t count) {
 }
 
 int lguest_memory_discard(void *address, uint64_t length) {
+    // Of a file in memory, its pages; of anonymous memory, the mapped ones.
+    if (madvise(address, length, MADV_REMOVE) == 0) return 0;
     return madvise(address, length, MADV_DONTNEED) == 0 ? 0 : -errno;
 }

@@ -17,3 +17,10 @@ int lguest_memory_file(const char *name, size_t bytes) {
     }
     return fd;
 }
+
+void *lguest_zero_pages(size_t bytes) {
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void lguest_zero_pages_release(void *pages, size_t bytes) { munmap(pages, bytes); }

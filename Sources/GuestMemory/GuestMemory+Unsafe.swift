@@ -4,6 +4,8 @@
 // name by a guest-physical address (GPA) is reached through the checked functions here,
 // so this file is the boundary that keeps a hostile guest inside its own memory.
 
+import CHost
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -27,6 +29,9 @@ public final class GuestMemory {
     public let ramSize: UInt64
     /// Host address of GPA 0. Only `+Unsafe` files may use it.
     public let base: UnsafeMutableRawPointer
+    /// The file in memory that the RAM is mapped from, so that an engine can map parts of it a second time; -1
+    /// where the host does not give one. Only `+Unsafe` files may use it.
+    public let file: Int32
     /// One byte for each page frame: not zero when the page holds decoded or translated code,
     /// so that a write to it must be announced. Only `+Unsafe` files may use it.
     public let codePages: UnsafeMutablePointer<UInt8>
@@ -51,9 +56,17 @@ public final class GuestMemory {
         guard let block = mmap(nil, length, PROT_NONE, flags, -1, 0), block != MAP_FAILED else {
             throw .cannotAllocate(bytes: bytes, errno: errno)
         }
-        guard mprotect(block, Int(bytes), PROT_READ | PROT_WRITE) == 0 else {
+        file = lguest_memory_file("lguest-ram", Int(bytes))
+        let isMapped =
+            file >= 0
+            ? mmap(
+                block, Int(bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, 0)
+                != MAP_FAILED
+            : mprotect(block, Int(bytes), PROT_READ | PROT_WRITE) == 0
+        guard isMapped else {
             let reason = errno
             munmap(block, length)
+            if file >= 0 { close(file) }
             throw .cannotAllocate(bytes: bytes, errno: reason)
         }
         base = block
@@ -67,6 +80,7 @@ public final class GuestMemory {
     deinit {
         // SAFETY: both were made by `init` with exactly these sizes and are used by nobody else.
         munmap(base, Int(size) + 4096)
+        if file >= 0 { close(file) }
         codePages.deallocate()
     }
 

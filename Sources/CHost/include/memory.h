@@ -11,4 +11,8 @@
 /// up in /proc/PID/maps.
 int lguest_memory_file(const char *name, size_t bytes);
 
+/// `bytes` of demand-zero memory of its own, page-aligned; NULL where the host denies it.
+void *lguest_zero_pages(size_t bytes);
+void lguest_zero_pages_release(void *pages, size_t bytes);
+
 #endif

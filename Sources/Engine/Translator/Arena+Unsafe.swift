@@ -32,6 +32,9 @@ struct Arena<Element: BitwiseCopyable> {
         count += 1
     }
 
+    /// Where the elements are until the next `append`.
+    var elements: UnsafePointer<Element> { UnsafePointer(base) }
+
     mutating func removeAll() { count = 0 }
 
     subscript(_ index: Int) -> Element {

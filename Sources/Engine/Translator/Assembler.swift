@@ -24,6 +24,8 @@ enum Host {
 enum RM {
     case register(Int)
     case memory(base: Int, index: Int, scale: Int, displacement: Int32)
+    /// The same in the guest's window: GS and a 32-bit address.
+    case window(base: Int, index: Int, scale: Int, displacement: Int32)
 
     static func at(_ base: Int, _ displacement: Int32 = 0) -> RM {
         .memory(base: base, index: -1, scale: 0, displacement: displacement)
@@ -44,6 +46,8 @@ struct Assembler {
     var here: Int
     /// What turns an offset in `CPUState` into a displacement from `Host.state`.
     let bias: Int
+    /// Offsets of instructions that reach into the window, since the list was emptied.
+    var windowSites: [Int] = []
 
     init(_ cache: CodeCache, bias: Int) {
         self.cache = cache
@@ -80,12 +84,17 @@ struct Assembler {
     mutating func op(
         _ opcode: UInt8, map: UInt8 = 0, reg: Int, _ rm: RM, prefix: UInt8 = 0, wide: Bool = false
     ) {
+        if case .window = rm {
+            windowSites.append(here)
+            byte(0x65)
+            byte(0x67)
+        }
         if prefix != 0 { byte(prefix) }
         var rex: UInt8 = wide ? 0x48 : 0
         if reg > 7 { rex |= 0x44 }
         switch rm {
         case .register(let register): if register > 7 { rex |= 0x41 }
-        case .memory(let base, let index, _, _):
+        case .memory(let base, let index, _, _), .window(let base, let index, _, _):
             if base > 7 { rex |= 0x41 }
             if index > 7 { rex |= 0x42 }
         }
@@ -103,7 +112,8 @@ struct Assembler {
         let field = UInt8(reg & 7) << 3
         switch rm {
         case .register(let register): byte(0xC0 | field | UInt8(register & 7))
-        case .memory(let base, let index, let scale, let displacement):
+        case .memory(let base, let index, let scale, let displacement),
+            .window(let base, let index, let scale, let displacement):
             if base < 0 {
                 // No base: SIB with a 32-bit displacement.
                 byte(field | 4)
@@ -147,6 +157,14 @@ struct Assembler {
         byte(to > 7 ? 0x49 : 0x48)
         byte(0xB8 | UInt8(to & 7))
         quad(value)
+    }
+    /// GS base = `from`. Keeps flags.
+    mutating func writeGSBase(_ from: Int) {
+        byte(0xF3)
+        byte(from > 7 ? 0x49 : 0x48)
+        byte(0x0F)
+        byte(0xAE)
+        byte(0xD8 | UInt8(from & 7))
     }
     /// The address of `offset` in the cache, relative to here.
     mutating func leaCode(_ to: Int, _ offset: Int) {

@@ -37,6 +37,10 @@ final class BlockEmitter {
     /// Offset behind each instruction's code, and where the flags are there.
     @exclusivity(unchecked) var ends: [Int] = []
     @exclusivity(unchecked) var placesAfter: [FlagPlace] = []
+    /// Whether memory operands go through the window.
+    @exclusivity(unchecked) var usesWindow = false
+    /// While the body of an access is emitted for the window.
+    @exclusivity(unchecked) var inWindow = false
     /// Linear address of the block.
     @exclusivity(unchecked) var eip: UInt32 = 0
     /// Address behind the last instruction.
@@ -57,6 +61,7 @@ final class BlockEmitter {
         _ decoded: [Instruction], eip: UInt32, host: UInt, secondPage: UInt? = nil
     ) -> TranslatedBlock {
         a.here = (cache.code.top + 15) & ~15
+        usesWindow = cache.usesWindow
         instructions = decoded
         self.eip = eip
         block = Int32(cache.blocks.count)
@@ -92,7 +97,7 @@ final class BlockEmitter {
         cache.code.top = a.here
         return TranslatedBlock(
             host: host, eip: eip, byteCount: Int32(truncatingIfNeeded: endEIP &- eip),
-            savedEntry: Int32(entries.saved), liveEntry: Int32(entries.live), next: -1)
+            savedEntry: Int32(entries.saved), liveEntry: Int32(entries.live), next: -1, usesWindow: usesWindow)
     }
 
     private func findLiveFlags() {
@@ -103,7 +108,8 @@ final class BlockEmitter {
             // Where a conditional jump leads, all flags may be read.
             let effects =
                 NativeSupport.handles(i) && i.operation != .jcc ? FlagEffects(i) : .byHelper
-            live[k] = effects.before(live[k + 1])
+            // A fault shows all flags as they were before the instruction.
+            live[k] = NativeSupport.mayFault(i) ? FlagEffects.all : effects.before(live[k + 1])
         }
     }
 

@@ -27,18 +27,19 @@ final class CodeCache {
     let size: Int
     let writable: UnsafeMutableRawPointer
     let executable: UnsafeRawPointer
+    /// Two tables: for blocks that use flat tables, and for those that use the window.
     let jumps: UnsafeMutablePointer<JumpEntry>
     /// An XSAVE area behind the jump table: 512 bytes and a header of 64, on a boundary of 64.
-    var transferArea: UnsafeMutableRawPointer { writable + CodeCache.jumpBytes }
+    var transferArea: UnsafeMutableRawPointer { writable + 2 * CodeCache.jumpBytes }
     static let transferBytes = 4096
     /// First byte behind the fixed part (jump table, XSAVE area and thunks).
-    private var start = jumpBytes + transferBytes
+    private var start = 2 * jumpBytes + transferBytes
     /// Next free byte.
-    @exclusivity(unchecked) var top = jumpBytes + transferBytes
+    @exclusivity(unchecked) var top = 2 * jumpBytes + transferBytes
 
     /// Throws the host's errno.
     init(codeBytes: Int) throws(HostDenial) {
-        size = CodeCache.jumpBytes + CodeCache.transferBytes + (codeBytes + 0xFFF) & ~0xFFF
+        size = 2 * CodeCache.jumpBytes + CodeCache.transferBytes + (codeBytes + 0xFFF) & ~0xFFF
         var rw: UnsafeMutableRawPointer?
         var rx: UnsafeMutableRawPointer?
         let reason = lguest_code_map(size, &rw, &rx)
@@ -46,7 +47,7 @@ final class CodeCache {
         writable = rw
         executable = UnsafeRawPointer(rx)
         // SAFETY: the mapping is larger than the table and page-aligned.
-        jumps = rw.bindMemory(to: JumpEntry.self, capacity: CodeCache.jumpEntries)
+        jumps = rw.bindMemory(to: JumpEntry.self, capacity: 2 * CodeCache.jumpEntries)
         clearJumps()
     }
 
@@ -59,7 +60,13 @@ final class CodeCache {
         // SAFETY: as bound in `init`.
         jumps.update(
             repeating: JumpEntry(eip: CodeCache.emptyEIP, pageEntry: 0, code: 0, block: 0),
-            count: CodeCache.jumpEntries)
+            count: 2 * CodeCache.jumpEntries)
+    }
+
+    /// The table for blocks of one kind.
+    @inline(__always)
+    func jumpTable(usesWindow: Bool) -> UnsafeMutablePointer<JumpEntry> {
+        usesWindow ? jumps + CodeCache.jumpEntries : jumps
     }
 
     /// Everything below `top` stays for ever.

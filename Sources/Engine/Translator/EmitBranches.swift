@@ -11,6 +11,12 @@ extension BlockEmitter {
 
     /// Pushes what `body` stores to the operand it is given.
     private func pushing(_ k: Int, _ body: @escaping (RM) -> Void) {
+        if usesWindow {
+            windowAccess(
+                k, at: Host.esp, -4, 4, .write,
+                finish: { [self] in a.lea(Host.esp, .at(Host.esp, -4)) }, body)
+            return
+        }
         preserveFlags(k)
         a.lea(Host.r11, .at(Host.esp, -4))
         access(
@@ -51,7 +57,6 @@ extension BlockEmitter {
             return
         }
         let to = hostRegister(instructions[k].destination.index)
-        preserveFlags(k)
         access(k, at: Host.esp, 4, .read) { [self] rm in
             a.load(to, rm)
             if to != Host.esp { a.lea(Host.esp, .at(Host.esp, 4)) }
@@ -60,11 +65,11 @@ extension BlockEmitter {
 
     /// An address that uses ESP is formed after the increment.
     private func emitPopToMemory(_ k: Int) {
-        preserveFlags(k)
         access(k, at: Host.esp, 4, .read) { [self] rm in
             a.load(Host.r9, rm)
             a.store(a.field(layout.spill), Host.r9)
         }
+        preserveFlags(k)
         var register = formAddress(k)
         if instructions[k].base == UInt8(GPR.esp) {
             a.lea(Host.r11, .at(register, 4))
@@ -80,7 +85,6 @@ extension BlockEmitter {
     }
 
     func emitLeave(_ k: Int) {
-        preserveFlags(k)
         access(k, at: Host.rbp, 4, .read) { [self] rm in
             a.load(Host.r9, rm)
             a.lea(Host.esp, .at(Host.rbp, 4))
@@ -100,6 +104,7 @@ extension BlockEmitter {
                 emitLink(to: target)
             } else {
                 emitTarget(k)
+                saveForJump()
                 emitIndirect()
             }
         case .call:
@@ -111,15 +116,16 @@ extension BlockEmitter {
                 a.store(a.field(layout.exitLink), Host.r9)
                 pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
                 a.load(Host.r9, a.field(layout.exitLink))
+                saveForJump()
                 emitIndirect()
             }
         case .ret:
-            preserveFlags(k)
             let extra = i.destination.kind == .immediate ? Int32(i.immediate & 0xFFFF) : 0
             access(k, at: Host.esp, 4, .read) { [self] rm in
                 a.load(Host.r9, rm)
                 a.lea(Host.esp, .at(Host.esp, 4 + extra))
             }
+            saveForJump()
             emitIndirect()
         default:
             let isLoop = i.operation == .loop
@@ -134,12 +140,20 @@ extension BlockEmitter {
     /// The target of an indirect jump or call in R9.
     private func emitTarget(_ k: Int) {
         let i = instructions[k]
-        preserveFlags(k)
         if i.destination.isMemory {
             access(k, 4, .read) { [self] rm in a.load(Host.r9, rm) }
         } else {
             a.move(Host.r9, hostRegister(i.destination.index))
         }
+    }
+
+    /// Before a jump through the table, which spoils the host's flags and R9–R11; R9 is kept.
+    private func saveForJump() {
+        guard place == .host else { return }
+        a.move(Host.r11, Host.r9)
+        a.saveFlags(layout)
+        a.move(Host.r9, Host.r11)
+        place = .saved
     }
 
     private func emitConditional(_ k: Int) {
@@ -169,7 +183,8 @@ extension BlockEmitter {
         let number = cache.links.count
         let samePage = target >> 12 == eip >> 12
         let saved = samePage ? place != .host : true
-        cache.links.append(Link(jump: 0, stub: 0, guardValue: -1, target: target, flagsSaved: saved))
+        cache.links.append(Link(jump: 0, stub: 0, guardValue: -1, target: target, flagsSaved: saved,
+                usesWindow: usesWindow))
         if !samePage && condition == nil {
             if place == .host { a.saveFlags(layout) }
             emitGuard(number, target)

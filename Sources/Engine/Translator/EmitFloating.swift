@@ -129,6 +129,10 @@ extension BlockEmitter {
             access(k, size, write ? .write : .read, one)
             return
         }
+        if usesWindow {
+            operandInWindow(k, size, write ? .write : .read, isAligned: true, finish: nil, one)
+            return
+        }
         preserveFlags(k)
         let register = formAddress(k)
         if register >= 4 && register <= 7 { a.byte(0x40) }

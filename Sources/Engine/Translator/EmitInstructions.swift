@@ -82,7 +82,7 @@ extension BlockEmitter {
     /// A byte register that has to be named beside R10 needs a low one: AH, CH, DH and BH change places
     /// with AL, CL, DL and BL for the time of `body`.
     func withByteRegister(_ operand: Operand, _ body: (Int) -> Void) {
-        guard operand.size == 1 && operand.index > 3 else {
+        guard operand.size == 1 && operand.index > 3, !inWindow else {
             body(number(operand))
             return
         }

@@ -71,7 +71,7 @@ extension BlockEmitter {
         a.op(0x03, reg: Host.r11, a.field(layout.segmentBase(Int(i.segment))))
     }
 
-    private func usesHighByte(_ operand: Operand) -> Bool {
+    func usesHighByte(_ operand: Operand) -> Bool {
         operand.kind == .register && operand.size == 1 && operand.index > 3
     }
 
@@ -83,13 +83,29 @@ extension BlockEmitter {
     func access(
         _ k: Int, _ size: Int, _ kind: Access, finish: (() -> Void)? = nil, _ body: @escaping (RM) -> Void
     ) {
+        if usesWindow, canUseWindow(k) {
+            operandInWindow(k, size, kind, finish: finish, body)
+            return
+        }
         preserveFlags(k)
         let register = formAddress(k)
-        access(k, at: register, size, kind, finish: finish, body)
+        flatAccess(k, at: register, size, kind, finish: finish, body)
     }
 
     /// The same at an address that is already in a host register.
     func access(
+        _ k: Int, at register: Int, _ size: Int, _ kind: Access, finish: (() -> Void)? = nil,
+        _ body: @escaping (RM) -> Void
+    ) {
+        if usesWindow, canUseWindow(k) {
+            windowAccess(k, at: register, 0, size, kind, finish: finish, body)
+            return
+        }
+        preserveFlags(k)
+        flatAccess(k, at: register, size, kind, finish: finish, body)
+    }
+
+    private func flatAccess(
         _ k: Int, at register: Int, _ size: Int, _ kind: Access, finish: (() -> Void)? = nil,
         _ body: @escaping (RM) -> Void
     ) {
@@ -108,16 +124,7 @@ extension BlockEmitter {
         outOfLine.append { [self] in
             for jump in jumps { a.bind(jump) }
             if register != Host.r11 { a.move(Host.r11, register) }
-            let i = instructions[k]
-            let ends = k == instructions.count - 1 && NativeSupport.endsBlock(i)
-            cache.accesses.append(
-                AccessRecord(
-                    eip: addresses[k], block: block, left: UInt8(instructions.count - k), size: UInt8(size),
-                    length: i.length,
-                    traits: (kind == .modify ? AccessRecord.reads : 0)
-                        | (flagsLive ? AccessRecord.flagsLive : 0)
-                        | (ends ? AccessRecord.endsBlock : 0)))
-            a.immediate(Host.r9, UInt32(cache.accesses.count - 1))
+            a.immediate(Host.r9, addRecord(k, size, kind, flagsLive: flagsLive, windowed: false))
             let thunk = kind == .read ? thunks.read : kind == .write ? thunks.write : thunks.modify
             a.call(thunk[size > 8 ? 4 : size.trailingZeroBitCount])
             if kind == .read {
@@ -129,6 +136,20 @@ extension BlockEmitter {
             a.call(thunks.commit)
             a.jump(to: after)
         }
+    }
+
+    func addRecord(_ k: Int, _ size: Int, _ kind: Access, flagsLive: Bool, windowed: Bool) -> UInt32 {
+        let i = instructions[k]
+        let ends = k == instructions.count - 1 && NativeSupport.endsBlock(i)
+        cache.accesses.append(
+            AccessRecord(
+                eip: addresses[k], block: block, left: UInt8(instructions.count - k), size: UInt8(size),
+                length: i.length,
+                traits: (kind == .modify ? AccessRecord.reads : 0)
+                    | (flagsLive ? AccessRecord.flagsLive : 0)
+                    | (ends ? AccessRecord.endsBlock : 0)
+                    | (windowed ? AccessRecord.windowed : 0)))
+        return UInt32(cache.accesses.count - 1)
     }
 
     /// Puts the table's entry for the page of the address in `register` into R10; returns the jumps to the slow

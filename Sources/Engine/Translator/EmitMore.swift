@@ -20,7 +20,7 @@ extension BlockEmitter {
                 emitSized(0x88, size: size, reg: $0, rm)
             }
             if size == 1 && i.source.index > 3 {
-                // R9B and a high byte cannot meet in one instruction.
+                // Once the operand is written, nothing can fault any more. R9B and a high byte cannot meet in one instruction.
                 let low = Int(i.source.index & 3)
                 a.op(0x86, reg: low, .register(Int(i.source.index)))
                 a.op(0x88, reg: Host.r9, .register(low))

@@ -27,6 +27,18 @@ enum NativeSupport {
         i.operation == .jcc && i.operandSize == 4 && i.immediate < 0x8000_0000
     }
 
+    /// Whether `i` may raise an exception.
+    static func mayFault(_ i: Instruction) -> Bool {
+        switch i.operation {
+        case .lea, .nop, .prefetch: false
+        case .push, .pop, .pushSegment, .popSegment, .movToSegment, .call, .ret, .leave, .movs, .stos, .lods,
+            .div, .idiv, .x87, .mmx, .mmxImmediate, .emms, .sse, .sseNumeric, .sseImmediate, .sseCompare,
+            .sseToGeneral, .sseFromGeneral, .sseMoveMask:
+            true
+        default: i.destination.isMemory || i.source.isMemory || i.third.isMemory
+        }
+    }
+
     /// Whether `BlockEmitter` has code for `i` in the flat 32-bit mode.
     static func handles(_ i: Instruction) -> Bool {
         let memory = i.destination.isMemory || i.source.isMemory || i.third.isMemory

@@ -53,7 +53,7 @@ struct Thunks {
     private static let saved = [Host.rbx, Host.rbp, 12, 13, 14, 15]
 
     /// Emits all of them at the cache's start.
-    init(_ cache: CodeCache, layout: StateLayout, bias: Int, calls: ThunkCalls, hasBMI2: Bool) {
+    init(_ cache: CodeCache, layout: StateLayout, bias: Int, calls: ThunkCalls, hasBMI2: Bool, hasWindows: Bool) {
         var a = Assembler(cache, bias: bias)
         enter = a.here
         for register in Thunks.saved { Thunks.push(&a, register) }
@@ -61,6 +61,7 @@ struct Thunks {
         a.lea64(Host.state, .at(Host.rdi, Int32(bias)))
         a.move64(Host.r11, Host.rsi)
         Thunks.loadGuest(&a, layout)
+        if hasWindows { Thunks.enterWindow(&a, layout) }
         a.jump(register: Host.r11)
 
         let leave = a.here
@@ -87,7 +88,11 @@ struct Thunks {
 
         // After a call that took RSP to its place in a block: on at EIP. Reached with the outcome in flags.
         dispatch = a.here
+        // Floating-point registers come back when they are used, after a look whether they may be.
+        a.storeImmediate(a.field(layout.hasSSE), 0)
+        a.storeImmediate(a.field(layout.hasX87), 0)
         Thunks.loadGuest(&a, layout)
+        if hasWindows { Thunks.enterWindow(&a, layout) }
         a.load(Host.r9, a.field(layout.eip))
         Thunks.indirect(&a, layout, miss: indirectMiss, hasBMI2: hasBMI2)
 
@@ -188,6 +193,15 @@ struct Thunks {
         a.byte(0xF8)  // CLC
         a.ret()
         return start
+    }
+
+    /// Makes GS point to the window, if there is one. Changes R9 and flags.
+    private static func enterWindow(_ a: inout Assembler, _ layout: StateLayout) {
+        a.load64(Host.r9, a.field(layout.window))
+        a.op(0x85, reg: Host.r9, .register(Host.r9), wide: true)
+        let none = a.shortJump(0x74)
+        a.writeGSBase(Host.r9)
+        a.bindShort(none)
     }
 
     /// Goes on at the linear address in R9; the flags are saved.

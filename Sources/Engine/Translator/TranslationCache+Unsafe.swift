@@ -3,6 +3,7 @@
 // Finds translated blocks by host address (that is, by guest-physical address) and linear address, links
 // them, and forgets exactly those whose bytes are overwritten.
 
+import CHost
 import GuestMemory
 import X86
 
@@ -13,6 +14,10 @@ final class TranslationCache: CodeWriteObserver {
     @exclusivity(unchecked) var links = Arena<Link>()
     @exclusivity(unchecked) var accesses = Arena<AccessRecord>()
     @exclusivity(unchecked) var helpers = Arena<HelperRecord>()
+    /// Instructions that may fault in the window, in ascending order.
+    @exclusivity(unchecked) var sites = Arena<lguest_fault_site>()
+    /// Whether blocks are to be found, and made, that use the window.
+    @exclusivity(unchecked) var usesWindow = false
     @exclusivity(unchecked) var counters = EngineCounters()
     /// First block of each page frame, or -1.
     private let pageHeads: UnsafeMutablePointer<Int32>
@@ -34,6 +39,7 @@ final class TranslationCache: CodeWriteObserver {
         links.free()
         accesses.free()
         helpers.free()
+        sites.free()
     }
 
     private func frame(_ host: UInt) -> Int { Int((host &- UInt(bitPattern: memory.base)) >> 12) }
@@ -42,7 +48,7 @@ final class TranslationCache: CodeWriteObserver {
     @inline(__always)
     func find(_ eip: UInt32, pageEntry: UInt) -> Int? {
         // SAFETY: slots are below the table's size.
-        let entry = code.jumps + CodeCache.slot(eip)
+        let entry = code.jumpTable(usesWindow: usesWindow) + CodeCache.slot(eip)
         if entry.pointee.eip == UInt64(eip) && entry.pointee.pageEntry == pageEntry {
             return Int(entry.pointee.block)
         }
@@ -56,7 +62,9 @@ final class TranslationCache: CodeWriteObserver {
         var number = pageHeads[frame(host)]
         while number >= 0 {
             let block = blocks[Int(number)]
-            if block.host == host && block.eip == eip && block.isAlive && block.owner < 0 {
+            if block.host == host && block.eip == eip && block.isAlive && block.owner < 0
+                && block.usesWindow == usesWindow
+            {
                 enterInTable(Int(number), block)
                 return Int(number)
             }
@@ -71,7 +79,7 @@ final class TranslationCache: CodeWriteObserver {
     private func enterInTable(_ number: Int, _ block: TranslatedBlock) {
         guard usesTable else { return }
         // SAFETY: as in `find`.
-        code.jumps[CodeCache.slot(block.eip)] = JumpEntry(
+        code.jumpTable(usesWindow: block.usesWindow)[CodeCache.slot(block.eip)] = JumpEntry(
             eip: UInt64(block.eip), pageEntry: block.host &- UInt(block.eip),
             code: code.address(Int(block.savedEntry)), block: UInt64(number))
     }
@@ -112,6 +120,7 @@ final class TranslationCache: CodeWriteObserver {
         links.removeAll()
         accesses.removeAll()
         helpers.removeAll()
+        sites.removeAll()
         code.empty()
     }
 
@@ -119,7 +128,9 @@ final class TranslationCache: CodeWriteObserver {
     func connect(_ link: Int, to number: Int) {
         let block = blocks[number]
         let from = links[link]
-        guard from.target == block.eip, !from.isConnected, block.isAlive else { return }
+        guard from.target == block.eip, !from.isConnected, block.isAlive,
+            from.usesWindow == block.usesWindow
+        else { return }
         if from.guardValue >= 0 {
             code.patch64(at: Int(from.guardValue), UInt64(block.host &- UInt(block.eip)))
         }
@@ -177,7 +188,7 @@ final class TranslationCache: CodeWriteObserver {
             return
         }
         // SAFETY: as in `find`.
-        let entry = code.jumps + CodeCache.slot(block.eip)
+        let entry = code.jumpTable(usesWindow: block.usesWindow) + CodeCache.slot(block.eip)
         if entry.pointee.block == UInt64(number) { entry.pointee.eip = CodeCache.emptyEIP }
     }
 }

@@ -19,6 +19,8 @@ struct TranslatedBlock: BitwiseCopyable {
     /// First link that jumps here, or -1.
     var incoming: Int32 = -1
     var isAlive = true
+    /// Whether the block's code reaches memory through the window.
+    var usesWindow = false
     /// A split instruction: the entry for its bytes in the second page; and in that entry, the block. Else -1.
     var tail: Int32 = -1
     var owner: Int32 = -1
@@ -35,6 +37,8 @@ struct Link: BitwiseCopyable {
     var target: UInt32
     /// Whether the flags are saved when the jump is taken.
     var flagsSaved: Bool
+    /// Whether it comes from a block that uses the window, and goes to such blocks only.
+    var usesWindow: Bool
     /// Next link into the same block, or -1.
     var next: Int32 = -1
     var isConnected = false
@@ -56,6 +60,8 @@ struct AccessRecord: BitwiseCopyable {
     static let flagsLive: UInt8 = 2
     /// The block ends with this instruction anyway.
     static let endsBlock: UInt8 = 4
+    /// The access was tried in the window first.
+    static let windowed: UInt8 = 8
 }
 
 /// An instruction that is carried out by the processor core.

@@ -19,6 +19,9 @@ public final class Translator: Engine {
     let cache: TranslationCache
     let layout = StateLayout()
     private let thunks: Thunks
+    let windows: WindowPolicy
+    /// What the signal handler looks at; lives as long as the engine.
+    private let faultTable: UnsafeMutablePointer<lguest_fault_table>
     private let emitter: BlockEmitter
     private var split = SplitCache()
     private var decoded: [Instruction] = []
@@ -32,6 +35,8 @@ public final class Translator: Engine {
     @exclusivity(unchecked) var slowAccesses: UInt64 = 0
     /// Whom to ask before leaving generated code.
     @exclusivity(unchecked) public var edge: (any EdgeHandler)?
+    /// Part of the budget that was taken away to get control soon.
+    @exclusivity(unchecked) private var budgetCut: Int64 = 0
     /// Exits that the edge has dealt with.
     @exclusivity(unchecked) var edgeCount: UInt64 = 0
     @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 6)
@@ -47,8 +52,57 @@ public final class Translator: Engine {
         let address = Int(bitPattern: cpu.stateAddress)
         let bias = 128 + (12 - (address + 128) & 31) & 31
         let hasBMI2 = lguest_host_has_bmi2() != 0
-        thunks = Thunks(cache.code, layout: layout, bias: bias, calls: .all, hasBMI2: hasBMI2)
+        windows = WindowPolicy(memory: memory, tables: storage.tables)
+        thunks = Thunks(
+            cache.code, layout: layout, bias: bias, calls: .all, hasBMI2: hasBMI2,
+            hasWindows: windows.isAvailable)
         emitter = BlockEmitter(cache: cache, thunks: thunks, layout: layout, bias: bias, hasBMI2: hasBMI2)
+        faultTable = .allocate(capacity: 1)
+        faultTable.initialize(
+            to: lguest_fault_table(
+                code: UInt(bitPattern: cache.code.executable), code_bytes: cache.code.size, sites: nil, count: 0,
+                faults: 0))
+    }
+
+    deinit {
+        windows.detach()
+        _ = lguest_fault_table_use(nil)
+        // SAFETY: allocated in `init`; no thread uses it any more.
+        faultTable.deallocate()
+    }
+
+    /// The window that user code should run in now, or 0.
+    @inline(__always)
+    private var wantedWindow: UInt {
+        let tables = cpu.owner.tables
+        return cpu.cpl == 3 && cpu.system.readTable != tables.empty ? tables.current.window : 0
+    }
+
+    /// Whether the blocks that run are not of the right kind any more.
+    @inline(__always)
+    var hasWrongBlocks: Bool { cache.usesWindow && cpu.system.translator.window != wantedWindow }
+
+    /// Makes generated code come back at the next block.
+    func cutBudget() {
+        budgetCut += cpu.system.translator.budget
+        cpu.system.translator.budget = 0
+    }
+
+    /// Chooses between blocks with flat tables and blocks for the window, for the CPU's present state.
+    @inline(__always)
+    func selectBlocks() {
+        let window = wantedWindow
+        if window != cpu.system.translator.window || window != 0 {
+            cpu.system.translator.window = window
+            cache.usesWindow = window != 0
+            cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(usesWindow: window != 0))
+        }
+    }
+
+    /// Tells the signal handler where instructions may fault.
+    private func shareSites() {
+        faultTable.pointee.sites = cache.sites.elements
+        faultTable.pointee.count = cache.sites.count
     }
 
     public var counters: EngineCounters { cache.counters }
@@ -57,6 +111,11 @@ public final class Translator: Engine {
         var list = [EngineDetail(name: "bytes of code", value: UInt64(cache.code.bytesUsed))]
         list.append(EngineDetail(name: "slow memory accesses", value: slowAccesses))
         list.append(EngineDetail(name: "handled in code", value: edgeCount))
+        list.append(EngineDetail(name: "windows opened", value: windows.created))
+        list.append(EngineDetail(name: "windows dropped", value: windows.dropped))
+        list.append(EngineDetail(name: "window pages mapped", value: windows.pagesMapped))
+        list.append(EngineDetail(name: "window pages unmapped", value: windows.pagesUnmapped))
+        list.append(EngineDetail(name: "window faults", value: faultTable.pointee.faults))
         let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved"]
         for (name, count) in zip(names, exitCounts) {
             list.append(EngineDetail(name: "left code: " + name, value: count))
@@ -74,9 +133,15 @@ public final class Translator: Engine {
         let bounce = UInt(bitPattern: cpu.stateAddress) &+ UInt(layout.bounce)
         cpu.system.translator.bounceAddress = (bounce &+ 15) & ~15
         cpu.system.translator.transferArea = UInt(bitPattern: cache.code.transferArea)
-        cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumps)
+        cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(usesWindow: cache.usesWindow))
         cpu.system.translator.flagImage = cpu.flagImage
-        defer { cpu.setFlagImage(cpu.system.translator.flagImage) }
+        defer {
+            cpu.setFlagImage(cpu.system.translator.flagImage)
+            if cpu.cpl == 3 { windows.noteUserCode(cpu.instructions &- limit &+ budget) }
+            _ = lguest_fault_table_use(nil)
+        }
+        windows.releaseClosed()
+        if windows.isAvailable, lguest_fault_table_use(faultTable) != 0 { windows.isAvailable = false }
         /// Link to patch when its target is known, and the cache's generation that it belongs to.
         var wanted = -1
         while true {
@@ -87,6 +152,7 @@ public final class Translator: Engine {
                 wanted = -1
             }
             if cpu.instructions >= limit { return .budget }
+            selectBlocks()
             let generation = cache.generation
             guard let number = locate() else {
                 wanted = -1
@@ -122,11 +188,13 @@ public final class Translator: Engine {
     /// Runs generated code from block `number` on.
     private func enter(_ number: Int, _ limit: UInt64) {
         let before = Int64(limit &- cpu.instructions) &+ 63
+        shareSites()
+        budgetCut = 0
         cpu.system.translator.budget = before
         cache.code.enter(
             thunk: thunks.enter, state: cpu.stateAddress,
             code: cache.code.address(Int(cache.blocks[number].savedEntry)))
-        cpu.instructions &+= UInt64(bitPattern: before &- cpu.system.translator.budget)
+        cpu.instructions &+= UInt64(bitPattern: before &- budgetCut &- cpu.system.translator.budget)
         exitCounts[Int(cpu.system.translator.exitReason)] += 1
     }
 

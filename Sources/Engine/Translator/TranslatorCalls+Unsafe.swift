@@ -79,6 +79,7 @@ extension Translator {
             cpu.system.translator.exitReason = ExitReason.resume
             return AfterCall.leave
         }
+        selectBlocks()
         return AfterCall.dispatch
     }
 
@@ -109,7 +110,7 @@ extension Translator {
             switch outcome {
             case .advance:
                 if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32
-                    || !cache.blocks[Int(record.block)].isAlive
+                    || !cache.blocks[Int(record.block)].isAlive || hasWrongBlocks
                 {
                     return resume(eip: cpu.eip, notRun: left - 1)
                 }
@@ -139,7 +140,13 @@ extension Translator {
                 _ = try cpu.page(address, isWrite ? .write : .read, user: cpu.cpl == 3)
                 let table = isWrite ? cpu.system.writeTable : cpu.system.readTable
                 let entry = table[Int(address >> 12)]
-                if entry != 0 { return entry }
+                if entry != 0 {
+                    if record.traits & AccessRecord.windowed != 0 {
+                        windows.miss(address >> 12)
+                        if hasWrongBlocks { cutBudget() }
+                    }
+                    return entry
+                }
             } else if isWrite {
                 try cpu.probeWriteSlow(address, UInt32(size))
             }

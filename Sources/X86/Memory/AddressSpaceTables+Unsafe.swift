@@ -33,6 +33,15 @@ public final class AddressSpaceTables {
     @exclusivity(unchecked) var lastUse: UInt64 = 0
     /// What an engine keeps for this address space.
     @exclusivity(unchecked) public var attachment: AnyObject?
+    /// Where the engine has mapped the address space for user code, or 0.
+    @exclusivity(unchecked) public var window: UInt = 0
+    /// How much user code has run here, in the engine's measure.
+    @exclusivity(unchecked) public var heat = 0
+    /// How often the engine has given up its window here.
+    @exclusivity(unchecked) public var windowDrops = 0
+
+    /// Pages that have had an entry since the last flush; some may have none any more.
+    public var touchedPages: UnsafeBufferPointer<UInt32> { UnsafeBufferPointer(start: journal, count: count) }
 
     init() throws(GuestMemoryError) {
         block = try AddressSpaceTables.reserve(

@@ -37,7 +37,8 @@ public final class TranslationTables {
     private var sharedMemory: Int32 = -1
     @exclusivity(unchecked) private var useCount: UInt64 = 0
     /// Told which translations are forgotten; for what else is made of them.
-    @exclusivity(unchecked) public weak var observer: (any TranslationObserver)?
+    // SAFETY: whoever sets it takes it back before it goes.
+    @exclusivity(unchecked) public unowned(unsafe) var observer: (any TranslationObserver)?
 
     init() throws(GuestMemoryError) {
         current = try AddressSpaceTables()
@@ -82,6 +83,7 @@ public final class TranslationTables {
             current = known
         } else if current.root == nil {
             flushPrivate()
+            observer?.replaced(current)
         } else {
             current = freeSpace()
         }
@@ -109,9 +111,11 @@ public final class TranslationTables {
             let oldest = spaces.min(by: { $0.lastUse < $1.lastUse })
         else {
             flushPrivate()
+            observer?.replaced(current)
             return current
         }
         flush(oldest)
+        observer?.replaced(oldest)
         return oldest
     }
 
@@ -154,7 +158,7 @@ public final class TranslationTables {
     /// Forgets one page of the current address space (its journal line stays; flushing it again is harmless).
     public func flush(page: UInt32) {
         current.clear(Int(page & 0xFFFFF))
-        observer?.forgotten(page: page, count: 1, of: current)
+        tell(page, 1, current)
     }
 
     /// Forgets `count` pages from `first` on of the address space at `root`, where it is known; shared ones in all.
@@ -169,19 +173,29 @@ public final class TranslationTables {
             flush(space, first, privateCount)
         } else {
             for page in 0..<privateCount { space.clear(Int((first &+ page) & 0xFFFFF)) }
-            observer?.forgotten(page: first, count: privateCount, of: space)
+            tell(first, privateCount, space)
         }
     }
 
     /// Forgets what lies in a large range, by the journal.
     private func flush(_ space: AddressSpaceTables, _ first: UInt32, _ count: UInt32) {
         space.flush(first: first, count: count)
-        observer?.forgotten(page: first, count: count, of: space)
+        tell(first, count, space)
     }
 
     private func flush(_ space: AddressSpaceTables) {
         space.flush()
-        observer?.forgotten(page: 0, count: sharedPage, of: space)
+        tell(0, sharedPage, space)
+    }
+
+    @inline(__always)
+    private func tell(_ page: UInt32, _ count: UInt32, _ space: AddressSpaceTables) {
+        if space.window != 0 { observer?.forgotten(page: page, count: count, of: space) }
+        if UInt64(page) + UInt64(count) > UInt64(sharedPage) {
+            for other in spaces where other !== space && other.window != 0 {
+                observer?.forgotten(page: page, count: count, of: other)
+            }
+        }
     }
 
     /// Forgets everything below the shared base in the current address space.
@@ -202,7 +216,7 @@ public final class TranslationTables {
             flushAll()
         } else {
             for page in 0..<count { current.clear(Int((first &+ page) & 0xFFFFF)) }
-            observer?.forgotten(page: first, count: count, of: current)
+            tell(first, count, current)
         }
     }
 
@@ -219,6 +233,8 @@ public final class TranslationTables {
 public protocol TranslationObserver: AnyObject {
     /// Pages `[page, page + count)` of one address space.
     func forgotten(page: UInt32, count: UInt32, of space: AddressSpaceTables)
+    /// The tables of this address space are empty and will be another's.
+    func replaced(_ space: AddressSpaceTables)
     /// Everything that all address spaces share.
     func forgottenShared()
     /// The page frame at this host address may not be written directly any more.

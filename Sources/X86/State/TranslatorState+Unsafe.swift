@@ -25,6 +25,8 @@ public struct TranslatorState {
     public var context: UInt = 0
     /// The jump table.
     public var jumps: UInt = 0
+    /// The window that generated code runs in, or 0.
+    public var window: UInt = 0
     /// The bounce buffer that is in use, aligned to 16.
     public var bounceAddress: UInt = 0
     /// Whether the guest's XMM registers and MXCSR are in the host's, while generated code runs.
@@ -82,6 +84,7 @@ public struct StateLayout: Sendable {
     public let bounce = StateLayout.offset(\.translator.bounce)
     public let context = StateLayout.offset(\.translator.context)
     public let jumps = StateLayout.offset(\.translator.jumps)
+    public let window = StateLayout.offset(\.translator.window)
     public let pendingRecord = StateLayout.offset(\.translator.pendingRecord)
     public let pendingAddress = StateLayout.offset(\.translator.pendingAddress)
     public let bounceAddress = StateLayout.offset(\.translator.bounceAddress)

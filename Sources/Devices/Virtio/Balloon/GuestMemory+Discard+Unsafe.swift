@@ -13,7 +13,7 @@ extension GuestMemory {
             contains(first << 12, length: count << 12)
         else { return false }
         announceWrite(address: first << 12, length: count << 12)
-        // SAFETY: the range was checked, is whole pages, and lies in the private anonymous mapping of the RAM.
+        // SAFETY: the range was checked, is whole pages, and lies in the mapping of the RAM.
         return lguest_memory_discard(base + Int(first << 12), count << 12) == 0
     }
 }

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory operands in the window: the guest's own addressing with two prefixes, GS for the window's base and a
+// 32-bit address, so that it wraps where the guest's does. No flags change and no register is needed. What
+// faults goes on in a piece behind the block, which takes the way through the flat tables' slow path.
+
+import CHost
+import X86
+
+extension BlockEmitter {
+    /// A high byte register cannot be named beside the register that stands for ESP.
+    func canUseWindow(_ k: Int) -> Bool {
+        let i = instructions[k]
+        guard usesHighByte(i.destination) || usesHighByte(i.source) else { return true }
+        return i.base != UInt8(GPR.esp)
+            && i.segment != UInt8(SegmentIndex.fs) && i.segment != UInt8(SegmentIndex.gs)
+    }
+
+    /// An access to the memory operand of instruction `k`.
+    func operandInWindow(
+        _ k: Int, _ size: Int, _ kind: Access, isAligned: Bool = false, finish: (() -> Void)?,
+        _ body: @escaping (RM) -> Void
+    ) {
+        let i = instructions[k]
+        if i.segment == UInt8(SegmentIndex.fs) || i.segment == UInt8(SegmentIndex.gs) {
+            preserveFlags(k)
+            let register = formAddress(k)
+            windowAccess(k, at: register, 0, size, kind, isAligned: isAligned, finish: finish, body)
+            return
+        }
+        guard case .memory(let base, let index, let scale, let displacement) = effective(i) else { return }
+        emitWindowAccess(
+            k, .window(base: base, index: index, scale: scale, displacement: displacement), size, kind,
+            isAligned: isAligned, finish: finish,
+            address: { [self] in
+                if base < 0 && index < 0 {
+                    a.immediate(Host.r11, i.displacement)
+                } else {
+                    a.lea(Host.r11, effective(i))
+                }
+            }, body)
+    }
+
+    /// An access at an address in a host register, plus `displacement`.
+    func windowAccess(
+        _ k: Int, at register: Int, _ displacement: Int32, _ size: Int, _ kind: Access,
+        isAligned: Bool = false, finish: (() -> Void)? = nil, _ body: @escaping (RM) -> Void
+    ) {
+        emitWindowAccess(
+            k, .window(base: register, index: -1, scale: 0, displacement: displacement), size, kind,
+            isAligned: isAligned, finish: finish,
+            address: { [self] in
+                if register != Host.r11 || displacement != 0 { a.lea(Host.r11, .at(register, displacement)) }
+            }, body)
+    }
+
+    private func emitWindowAccess(
+        _ k: Int, _ operand: RM, _ size: Int, _ kind: Access, isAligned: Bool, finish: (() -> Void)?,
+        address: @escaping () -> Void, _ body: @escaping (RM) -> Void
+    ) {
+        let restored = neededRestore(k)
+        let startPlace = place
+        restore(restored)
+        a.windowSites.removeAll(keepingCapacity: true)
+        inWindow = true
+        body(operand)
+        inWindow = false
+        let sites = a.windowSites
+        finish?()
+        let after = a.here
+        flagsWritten(k, restored: restored)
+        let flagsLive = place != .saved
+        outOfLine.append { [self] in
+            // The instruction has not begun; the host's flags are as they were before it.
+            for site in sites {
+                cache.sites.append(
+                    lguest_fault_site(
+                        instruction: UInt32(truncatingIfNeeded: site), target: UInt32(truncatingIfNeeded: a.here)))
+            }
+            if startPlace == .host { a.saveFlags(layout) }
+            address()
+            if isAligned {
+                // A fault for want of alignment has come here, too.
+                a.op(0xF6, reg: 0, .register(Host.r11))
+                a.byte(15)
+                fallBack(k, if: Condition.ne)
+            }
+            a.immediate(Host.r9, addRecord(k, size, kind, flagsLive: flagsLive, windowed: true))
+            a.op(0x33, reg: Host.r10, .register(Host.r10))
+            let thunk = kind == .read ? thunks.read : kind == .write ? thunks.write : thunks.modify
+            a.call(thunk[size > 8 ? 4 : size.trailingZeroBitCount])
+            let bounced = kind == .read ? nil : a.jump(if: Condition.b)
+            let emit = { [self] in
+                if startPlace != .saved { a.restoreFlags(layout) } else { restore(restored) }
+                body(.sum(Host.r10, Host.r11))
+                finish?()
+            }
+            emit()
+            a.jump(to: after)
+            if let bounced {
+                a.bind(bounced)
+                emit()
+                a.call(thunks.commit)
+                a.jump(to: after)
+            }
+        }
+    }
+}
