@@ -59,7 +59,7 @@ extension LguestInterface {
             guard frame.number == LguestCall.lguestInit.rawValue else {
                 throw kill("hypercall \(frame.number) before LHCALL_LGUEST_INIT")
             }
-            counters.hypercalls[1] += 1
+            hypercallCounts[1] += 1
             try initialise(cpu, byVMCall: byVMCall)
         } else {
             try drainRing(cpu)
@@ -76,7 +76,7 @@ extension LguestInterface {
                     "EAX holds no hypercall number of any lguest version; was `int $0x1f` executed by mistake?"
             )
         }
-        counters.hypercalls[Int(call.number)] += 1
+        hypercallCounts[Int(call.number)] += 1
         switch kind {
         case .flushAsync, .sendInterrupts: break
         case .lguestInit: throw kill("LHCALL_LGUEST_INIT a second time: lguest_data already exists")
@@ -162,7 +162,7 @@ extension LguestInterface {
                 eax: words[0], ebx: words[1], ecx: words[2], edx: words[3],
                 esi: words.count > 4 ? words[4] : 0,
                 startsInEDX: abi.argumentsStartInEDX)
-            counters.asyncHypercalls += 1
+            queuedHypercalls += 1
             try carryOut(call, cpu)
             try? memory.write(UInt8(0xFF), at: status + UInt64(n))
         }
