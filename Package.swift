@@ -41,7 +41,7 @@ let package = Package(
             name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices"], swiftSettings: strict),
         .target(
             name: "Machine",
-            dependencies: ["Boot", "Devices", "Engine", "GuestInterfaces", "Support", "Trace"],
+            dependencies: ["Boot", "CHost", "Devices", "Engine", "GuestInterfaces", "Support", "Trace"],
             swiftSettings: strict),
         .target(name: "CLauncher"),
         .target(name: "LguestKit", dependencies: ["Machine", "CLauncher"], swiftSettings: strict),

@@ -63,6 +63,24 @@ int lguest_host_has_xsave(void)
 #endif
 }
 
+uint64_t lguest_host_ticks(void)
+{
+#if defined(__x86_64__)
+    static int constant = -1;
+    if (constant < 0) {
+        unsigned eax = 0x80000000u, ebx, ecx, edx;
+        __asm__("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+        unsigned highest = eax;
+        eax = 0x80000007u;
+        __asm__("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+        constant = highest >= 0x80000007u && (edx >> 8 & 1); // invariant TSC
+    }
+    return constant ? __builtin_ia32_rdtsc() : 0;
+#else
+    return 0;
+#endif
+}
+
 void lguest_code_enter(const void *thunk, void *state, const void *code)
 {
     ((void (*)(void *, const void *))thunk)(state, code);

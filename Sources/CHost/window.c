@@ -35,12 +35,16 @@ static const struct lguest_fault_site *find_site(const struct lguest_fault_table
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
-    (void)info;
     struct lguest_fault_table *table = current;
 #if defined(__x86_64__)
     ucontext_t *state = context;
     uintptr_t place = (uintptr_t)state->uc_mcontext.gregs[REG_RIP] - (table ? table->code : 0);
     if (table && place < table->code_bytes) {
+        if ((uintptr_t)info->si_addr - table->stack_guard < PAGE) {
+            // Only the probe in front of a call comes here: the instruction runs again with an empty stack.
+            state->uc_mcontext.gregs[REG_RSP] = (greg_t)table->stack_base;
+            return;
+        }
         const struct lguest_fault_site *site = find_site(table, (uint32_t)place);
         if (site) {
             table->faults++;
@@ -49,6 +53,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
         }
     }
 #else
+    (void)info;
     (void)context;
     (void)table;
 #endif
@@ -109,6 +114,23 @@ int lguest_fault_table_use(struct lguest_fault_table *table)
     }
     signal_stack = memory;
     return 0;
+}
+
+void *lguest_code_stack_map(size_t bytes)
+{
+    char *low = mmap(NULL, bytes + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (low == MAP_FAILED)
+        return NULL;
+    if (mprotect(low, PAGE, PROT_NONE) != 0) {
+        munmap(low, bytes + PAGE);
+        return NULL;
+    }
+    return low + PAGE;
+}
+
+void lguest_code_stack_unmap(void *stack, size_t bytes)
+{
+    munmap((char *)stack - PAGE, bytes + PAGE);
 }
 
 void *lguest_window_reserve(void)

@@ -39,6 +39,27 @@ public enum Disposition: Equatable, Sendable {
     case end(GuestEnd)
 }
 
+/// Counts of what crossed an interface; always on.
+public struct InterfaceCounters: Equatable, Sendable {
+    /// Traps and software interrupts that the guest's handlers got, by vector.
+    public var traps = [UInt64](repeating: 0, count: 256)
+    public var interrupts: UInt64 = 0
+    /// Instructions that the interface carried out for the guest.
+    public var emulatedInstructions: UInt64 = 0
+    public init() {}
+}
+
+/// A count that only one interface has.
+public struct InterfaceDetail: Equatable, Sendable {
+    public var name: String
+    public var value: UInt64
+
+    public init(name: String, value: UInt64) {
+        self.name = name
+        self.value = value
+    }
+}
+
 public protocol GuestInterface: AnyObject {
     /// Puts the processor into the state in which the guest's first instruction runs.
     func start(_ cpu: CPU, entryPoint: UInt32)
@@ -51,4 +72,7 @@ public protocol GuestInterface: AnyObject {
     var hasWaitingInterrupts: Bool { get }
     /// When the next timer is due, in nanoseconds of the monotonic host clock.
     var nextTimer: UInt64? { get }
+    var counters: InterfaceCounters { get }
+    /// What else this interface counts, for `--stats`, in the order to be shown.
+    var details: [InterfaceDetail] { get }
 }

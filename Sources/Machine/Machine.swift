@@ -24,7 +24,7 @@ public final class Machine {
     let storage: CPUStorage
     let environment: MachineEnvironment
     let engine: any Engine
-    let interface: LguestInterface
+    let interface: any GuestInterface
     let eventLoop: EventLoop
     let clock: any HostClock
     let console: VirtioConsole
@@ -68,18 +68,13 @@ public final class Machine {
         }
         kernel = try request.load(into: memory)
         engine = try Machine.makeEngine(choice, memory, storage)
-        var services = LguestServices(
-            memory: memory, ports: environment.ports, clock: clock, tscKHz: environment.tscKHz,
-            earlyConsole: { [backend] in backend.write($0) },
-            hostTablesEnd: kernel.hostTablesEnd(memoryBytes: memoryBytes),
-            kernelLooksPAE: kernel.symbols?.lookup(name: "swapper_pg_pmd") != nil)
         let wires = InterruptWires()
         devicePage =
             hasDevicePage ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
-        services.devicePage = devicePage
-        interface = LguestInterface(services)
-        wires.end = interface
-        engine.edge = interface
+        let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage)
+        interface = lguest
+        wires.end = lguest
+        engine.edge = interface as? any EdgeHandler
         bus = VirtioPCIBus(
             memory: memory, interrupts: wires, ports: environment.ports, mmio: environment.mmio,
             windowBase: memory.ramSize)
@@ -133,6 +128,7 @@ public final class Machine {
                 // What brought something will soon bring more, such as the next frame of a download.
                 pollInterval = eventLoop.poll() ? 0 : min(2 * pollInterval + 50_000, Machine.pollInterval)
             }
+            environment.timestamp.update(now: now, cpu)
             guard try interface.deliverInterrupts(cpu, now: now) else {
                 sleep(now)
                 continue

@@ -13,11 +13,11 @@ final class MachineEnvironment: CPUEnvironment {
     /// The guest's time-stamp counter runs at 1 GHz: one tick is one nanosecond of the monotonic clock, so
     /// that it agrees with the wall clock in the shared page for ever.
     let tscKHz: UInt32 = 1_000_000
-    private let start: UInt64
+    var timestamp: GuestTimestamp
 
     init(clock: any HostClock) {
         self.clock = clock
-        start = clock.monotonicNanoseconds()
+        timestamp = GuestTimestamp(clock: clock)
     }
 
     func mmioRead(_ address: UInt64, width: Int) -> UInt64 { mmio.read(address: address, width: width) }
@@ -32,7 +32,7 @@ final class MachineEnvironment: CPUEnvironment {
         ports.write(port: port, width: width, value: value)
     }
 
-    func timestampCounter() -> UInt64 { clock.monotonicNanoseconds() &- start }
+    func timestampCounter() -> UInt64 { timestamp.value(clock) }
 
     func cpuid(leaf: UInt32, subleaf: UInt32) -> CPUIDResult {
         CPUIDProfile.result(leaf: leaf)

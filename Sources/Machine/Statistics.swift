@@ -25,10 +25,7 @@ extension Machine {
         for detail in engine.details { add(detail.name, detail.value) }
         add("interrupts", guest.interrupts)
         add("emulated instructions", guest.emulatedInstructions)
-        add("queued hypercalls", guest.asyncHypercalls)
-        for call in LguestCall.allCases where guest.hypercalls[Int(call.rawValue)] > 0 {
-            add(call.name, guest.hypercalls[Int(call.rawValue)])
-        }
+        for detail in interface.details { add(detail.name, detail.value) }
         for (vector, count) in guest.traps.enumerated() where count > 0 { add("trap \(vector)", count) }
         return lines.joined(separator: "\n")
     }

@@ -15,11 +15,19 @@ public protocol HostClock: AnyObject {
     func monotonicNanoseconds() -> UInt64
     /// Time since 1970-01-01 00:00 UTC; `nanoseconds` is below 1,000,000,000.
     func realtime() -> (seconds: Int64, nanoseconds: UInt32)
+    /// Whether this is the host's own time, so that the host processor's counter may stand in for it in between.
+    var isHostTime: Bool { get }
+}
+
+extension HostClock {
+    public var isHostTime: Bool { false }
 }
 
 /// The host's own clocks, through `clock_gettime(2)` (which the vDSO answers without a system call).
 public final class SystemClock: HostClock, Sendable {
     public init() {}
+
+    public var isHostTime: Bool { true }
 
     public func monotonicNanoseconds() -> UInt64 {
         let now = Self.read(CLOCK_MONOTONIC)

@@ -22,6 +22,9 @@ int lguest_host_has_bmi2(void);
 /// Whether XSAVE can be used, so that the x87 unit's state can be moved without that of SSE.
 int lguest_host_has_xsave(void);
 
+/// The processor's time-stamp counter; 0 where it does not tick at a constant rate.
+uint64_t lguest_host_ticks(void);
+
 /// Calls `thunk(state, code)`, a function in generated code.
 void lguest_code_enter(const void *thunk, void *state, const void *code);
 

@@ -25,6 +25,9 @@ struct lguest_fault_table {
     size_t count;
     /// Faults taken.
     uint64_t faults;
+    /// The page below the stack of generated code, and where that stack begins again when it is reached.
+    uintptr_t stack_guard;
+    uintptr_t stack_base;
 };
 
 /// Puts the signal handler in front of those that are there. Whether windows can be used: the host lets programs
@@ -34,6 +37,11 @@ int lguest_windows_prepare(void);
 /// Makes `table` the one of the calling thread (NULL: none), which gets an alternative signal stack if it has none.
 /// Returns 0, or errno.
 int lguest_fault_table_use(struct lguest_fault_table *table);
+
+/// A stack of `bytes` (a multiple of 4096) with an inaccessible page below it; returns its lowest usable address, or
+/// NULL.
+void *lguest_code_stack_map(size_t bytes);
+void lguest_code_stack_unmap(void *stack, size_t bytes);
 
 /// Reserves 4 GiB and a page of inaccessible addresses. NULL where the host denies them.
 void *lguest_window_reserve(void);

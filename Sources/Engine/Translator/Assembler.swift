@@ -186,6 +186,11 @@ struct Assembler {
         }
     }
 
+    mutating func pushImmediate(_ value: UInt32) {
+        byte(0x68)
+        word(value)
+    }
+
     // Control flow
 
     /// A jump to a known offset, or to one that is patched later; returns the displacement's offset.
@@ -213,9 +218,12 @@ struct Assembler {
         cache.put(Int8(here - displacement - 1), at: displacement)
     }
     mutating func bind(_ displacement: Int) { cache.patchJump(at: displacement, to: here) }
-    mutating func call(_ target: Int) {
+    /// A call of a known offset, or of one that is patched later; returns the displacement's offset.
+    @discardableResult
+    mutating func call(_ target: Int = 0) -> Int {
         byte(0xE8)
         word(UInt32(truncatingIfNeeded: target - here - 4))
+        return here - 4
     }
     mutating func jump(register: Int) { op(0xFF, reg: 4, .register(register)) }
     mutating func call(register: Int) { op(0xFF, reg: 2, .register(register)) }

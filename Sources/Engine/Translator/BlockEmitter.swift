@@ -37,6 +37,12 @@ final class BlockEmitter {
     /// Offset behind each instruction's code, and where the flags are there.
     @exclusivity(unchecked) var ends: [Int] = []
     @exclusivity(unchecked) var placesAfter: [FlagPlace] = []
+    /// Instruction in front of which the budget is looked at, or -1.
+    @exclusivity(unchecked) var budgetCheck = -1
+    /// Host address of the block's bytes.
+    @exclusivity(unchecked) var host: UInt = 0
+    /// Whether the block compares its bytes with those it was made from.
+    @exclusivity(unchecked) var checksItself = false
     /// Whether memory operands go through the window.
     @exclusivity(unchecked) var usesWindow = false
     /// While the body of an access is emitted for the window.
@@ -58,7 +64,7 @@ final class BlockEmitter {
     /// Emits the block of `instructions`, which begin at linear address `eip` and host address `host`. A
     /// block that is one split instruction also has the entry of the execute table for its second page.
     func emit(
-        _ decoded: [Instruction], eip: UInt32, host: UInt, secondPage: UInt? = nil
+        _ decoded: [Instruction], eip: UInt32, host: UInt, secondPage: UInt? = nil, flagsInHost: Bool = false
     ) -> TranslatedBlock {
         a.here = (cache.code.top + 15) & ~15
         usesWindow = cache.usesWindow
@@ -78,8 +84,12 @@ final class BlockEmitter {
         }
         endEIP = address
         findLiveFlags()
-        let entries = emitEntry(secondPage)
+        self.host = host
+        checksItself = cache.checksItself(host)
+        let wantsLiveFlags = flagsInHost && live[0] != 0 && secondPage == nil && !checksItself
+        let entries = wantsLiveFlags ? emitLiveEntry() : emitEntry(secondPage)
         for k in 0..<decoded.count {
+            if k == budgetCheck { emitBudgetCheck(k) }
             emitInstruction(k)
             ends.append(a.here)
             placesAfter.append(place)
@@ -97,7 +107,8 @@ final class BlockEmitter {
         cache.code.top = a.here
         return TranslatedBlock(
             host: host, eip: eip, byteCount: Int32(truncatingIfNeeded: endEIP &- eip),
-            savedEntry: Int32(entries.saved), liveEntry: Int32(entries.live), next: -1, usesWindow: usesWindow)
+            savedEntry: Int32(entries.saved), liveEntry: Int32(entries.live), next: -1, usesWindow: usesWindow,
+            wantsLiveFlags: wantsLiveFlags)
     }
 
     private func findLiveFlags() {
@@ -119,6 +130,8 @@ final class BlockEmitter {
         if live[0] != 0 { a.saveFlags(layout) }
         let savedEntry = a.here
         if let secondPage { checkSecondPage(secondPage) }
+        if checksItself { checkBytes() }
+        budgetCheck = -1
         let count = Int32(instructions.count)
         a.alu(5, .register(Host.budget), count, wide: true)
         let stub = a.jump(if: Condition.s)
@@ -130,6 +143,37 @@ final class BlockEmitter {
             a.jump(to: thunks.budget)
         }
         return (savedEntry, liveEntry)
+    }
+
+    /// The entry of a block that keeps the flags in the host's: the budget is looked at where they are dead.
+    private func emitLiveEntry() -> (saved: Int, live: Int) {
+        let savedEntry = a.here
+        a.restoreFlags(layout)
+        let liveEntry = a.here
+        place = .host
+        let count = Int32(instructions.count)
+        a.lea64(Host.budget, .at(Host.budget, -count))
+        budgetCheck = live[..<instructions.count].firstIndex(of: 0) ?? -1
+        if budgetCheck < 0 {
+            a.saveFlags(layout)
+            place = .saved
+            emitBudgetCheck(0)
+        }
+        return (savedEntry, liveEntry)
+    }
+
+    /// Leaves in front of instruction `k` when the budget is used up. The flags are saved or dead.
+    private func emitBudgetCheck(_ k: Int) {
+        a.op(0x85, reg: Host.budget, .register(Host.budget), wide: true)
+        let stub = a.jump(if: Condition.s)
+        place = .saved
+        let left = Int32(instructions.count - k)
+        outOfLine.append { [self] in
+            a.bind(stub)
+            a.lea64(Host.budget, .at(Host.budget, left))
+            a.immediate(Host.r11, addresses[k])
+            a.jump(to: thunks.budget)
+        }
     }
 
     private func checkSecondPage(_ entry: UInt) {

@@ -110,14 +110,21 @@ extension BlockEmitter {
         case .call:
             if i.destination.kind == .relative {
                 pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
-                emitLink(to: target)
+                emitLink(to: target, isCall: true)
             } else {
                 emitTarget(k)
                 a.store(a.field(layout.exitLink), Host.r9)
                 pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
                 a.load(Host.r9, a.field(layout.exitLink))
                 saveForJump()
-                emitIndirect()
+                probeStack()
+                a.pushImmediate(endEIP)
+                let jump = a.call()
+                outOfLine.append { [self] in
+                    a.bind(jump)
+                    emitIndirect()
+                }
+                emitReturnPoint()
             }
         case .ret:
             let extra = i.destination.kind == .immediate ? Int32(i.immediate & 0xFFFF) : 0
@@ -126,7 +133,9 @@ extension BlockEmitter {
                 a.lea(Host.esp, .at(Host.esp, 4 + extra))
             }
             saveForJump()
-            emitIndirect()
+            a.op(0x3B, reg: Host.r9, .at(Host.rsp, 8))
+            a.jump(if: Condition.ne, to: thunks.returnMiss)
+            a.ret()
         default:
             let isLoop = i.operation == .loop
             if isLoop { a.lea(Host.rcx, .at(Host.rcx, -1)) }
@@ -178,19 +187,39 @@ extension BlockEmitter {
         if left == 0 { emitLink(to: endEIP) }
     }
 
-    /// A jump to the block at `target`, under a condition or always, that skips `notRun` instructions of this one.
-    func emitLink(to target: UInt32, if condition: Int? = nil, notRun: Int32 = 0) {
+    /// Makes sure that there is room for a call; an empty stack takes the place of a full one. Changes R10.
+    private func probeStack() {
+        a.load(Host.r10, .at(Host.rsp, -Int32(CodeStack.reserve)))
+    }
+
+    /// Where the host's return from a guest's CALL comes to: the expected address is still on the stack, the flags
+    /// are saved.
+    private func emitReturnPoint() {
+        a.lea64(Host.rsp, .at(Host.rsp, 8))
+        place = .saved
+        emitLink(to: endEIP)
+    }
+
+    /// A jump to the block at `target`, under a condition or always, that skips `notRun` instructions of this one;
+    /// or a call of it.
+    func emitLink(to target: UInt32, if condition: Int? = nil, notRun: Int32 = 0, isCall: Bool = false) {
         let number = cache.links.count
         let samePage = target >> 12 == eip >> 12
-        let saved = samePage ? place != .host : true
-        cache.links.append(Link(jump: 0, stub: 0, guardValue: -1, target: target, flagsSaved: saved,
-                usesWindow: usesWindow))
+        cache.links.append(
+            Link(
+                jump: 0, stub: 0, guardValue: -1, target: target,
+                flagsSaved: samePage ? place != .host : true,
+                flagsInHost: samePage ? place != .saved : false, usesWindow: usesWindow))
         if !samePage && condition == nil {
             if place == .host { a.saveFlags(layout) }
-            emitGuard(number, target)
+            emitGuard(number, target, isCall: isCall)
             return
         }
-        let jump = condition.map { a.jump(if: $0) } ?? a.jump()
+        if isCall {
+            probeStack()
+            a.pushImmediate(endEIP)
+        }
+        let jump = condition.map { a.jump(if: $0) } ?? (isCall ? a.call() : a.jump())
         let mustSave = place == .host
         outOfLine.append { [self] in
             a.bind(jump)
@@ -203,33 +232,48 @@ extension BlockEmitter {
                 }
             }
             if samePage {
-                cache.links[number].jump = Int32(jump)
-                cache.links[number].stub = Int32(a.here)
-                a.immediate(Host.r11, UInt32(number))
-                a.jump(to: mustSave ? thunks.linkSavingFlags : thunks.link)
+                emitStub(number, jump, to: mustSave ? thunks.linkSavingFlags : thunks.link)
             } else {
                 if mustSave { a.saveFlags(layout) }
-                emitGuard(number, target)
+                emitGuard(number, target, isCall: false)
             }
         }
+        if isCall { emitReturnPoint() }
+    }
+
+    /// Where link `number` goes while its target is not known.
+    private func emitStub(_ number: Int, _ jump: Int, to exit: Int) {
+        cache.links[number].jump = Int32(jump)
+        cache.links[number].stub = Int32(a.here)
+        a.immediate(Host.r11, UInt32(number))
+        a.jump(to: exit)
     }
 
     /// Goes on in another page if that is mapped as it was when the link was made. The flags are saved.
-    private func emitGuard(_ number: Int, _ target: UInt32) {
+    private func emitGuard(_ number: Int, _ target: UInt32, isCall: Bool) {
         a.load64(Host.r11, a.field(layout.executeTable))
         a.immediate64(Host.r9, UInt64.max)
-        let value = a.here - 8
+        cache.links[number].guardValue = Int32(a.here - 8)
         a.op(
             0x3B, reg: Host.r9, .at(Host.r11, Int32(bitPattern: target >> 12) * 8), wide: true)
-        let differs = a.shortJump(0x75)
-        let jump = a.jump()
-        a.bindShort(differs)
-        a.bind(jump)
-        cache.links[number].jump = Int32(jump)
-        cache.links[number].stub = Int32(a.here)
-        cache.links[number].guardValue = Int32(value)
-        a.immediate(Host.r11, UInt32(number))
-        a.jump(to: thunks.link)
+        guard isCall else {
+            let differs = a.shortJump(0x75)
+            let jump = a.jump()
+            a.bindShort(differs)
+            a.bind(jump)
+            emitStub(number, jump, to: thunks.link)
+            return
+        }
+        let differs = a.jump(if: Condition.ne)
+        probeStack()
+        a.pushImmediate(endEIP)
+        let jump = a.call()
+        outOfLine.append { [self] in
+            a.bind(differs)
+            a.bind(jump)
+            emitStub(number, jump, to: thunks.link)
+        }
+        emitReturnPoint()
     }
 
     /// Goes on at the linear address in R9. The flags are saved.

@@ -29,6 +29,7 @@ extension BlockEmitter {
         case .bt, .bts, .btr, .btc: emitBitTest(k)
         case .div, .idiv: emitDivide(k)
         case .cbw, .cwd, .bswap, .clc, .stc, .cmc, .lahf, .sahf: emitPlain(k)
+        case .rdtsc: emitTimestamp(k)
         case .cld, .std:
             // On the flags word of the state; AND and OR spoil flags.
             preserveFlags(k)
@@ -99,7 +100,10 @@ extension BlockEmitter {
         case (.register, .register):
             emitSized(0x88, size: size, reg: number(i.source), .register(number(i.destination)))
         case (.register, .immediate):
-            if size == 4 {
+            if loadsConstant(i) {
+                a.immediate64(Host.r11, UInt64(constantAddress(k)))
+                a.load(number(i.destination), .at(Host.r11))
+            } else if size == 4 {
                 a.immediate(number(i.destination), i.immediate)
             } else {
                 emitSized(0xC6, size: size, reg: 0, .register(number(i.destination)))

@@ -160,4 +160,28 @@ extension BlockEmitter {
             }
         }
     }
+
+    /// RDTSC where the guest's counter is a function of the host's; otherwise the environment is asked.
+    func emitTimestamp(_ k: Int) {
+        preserveFlags(k)
+        a.op(0xF7, reg: 0, a.field(layout.cr4))
+        a.word(ControlBits.tsd)
+        fallBack(k, if: Condition.ne)
+        a.alu(7, a.field(layout.timestampRate), 0, wide: true)
+        fallBack(k, if: Condition.e)
+        a.byte(0x0F)
+        a.byte(0x31)
+        a.op(0xC1, reg: 4, .register(Host.rdx), wide: true)  // SHL RDX, 32
+        a.byte(32)
+        a.op(0x0B, reg: Host.rax, .register(Host.rdx), wide: true)
+        a.op(0x2B, reg: Host.rax, a.field(layout.timestampBase), wide: true)
+        a.op(0xF7, reg: 4, a.field(layout.timestampRate), wide: true)  // MUL
+        a.op(0xAC, map: 1, reg: Host.rdx, .register(Host.rax), wide: true)  // SHRD RAX, RDX, 32
+        a.byte(32)
+        a.op(0x03, reg: Host.rax, a.field(layout.timestampGuest), wide: true)
+        a.move64(Host.rdx, Host.rax)
+        a.op(0xC1, reg: 5, .register(Host.rdx), wide: true)  // SHR RDX, 32
+        a.byte(32)
+        a.move(Host.rax, Host.rax)
+    }
 }

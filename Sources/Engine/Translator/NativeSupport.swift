@@ -27,12 +27,21 @@ enum NativeSupport {
         i.operation == .jcc && i.operandSize == 4 && i.immediate < 0x8000_0000
     }
 
+    /// Whether `i` may write memory.
+    static func mayWrite(_ i: Instruction) -> Bool {
+        switch i.operation {
+        case .cmp, .test, .bt, .jmp, .ret, .pop, .popSegment, .prefetch: i.operation == .pop && i.destination.isMemory
+        case .push, .pushSegment, .call, .movs, .stos, .pusha, .pushf, .enter, .xchg, .maskmov: true
+        default: i.destination.isMemory || i.source.isMemory && !handles(i)
+        }
+    }
+
     /// Whether `i` may raise an exception.
     static func mayFault(_ i: Instruction) -> Bool {
         switch i.operation {
         case .lea, .nop, .prefetch: false
         case .push, .pop, .pushSegment, .popSegment, .movToSegment, .call, .ret, .leave, .movs, .stos, .lods,
-            .div, .idiv, .x87, .mmx, .mmxImmediate, .emms, .sse, .sseNumeric, .sseImmediate, .sseCompare,
+            .div, .idiv, .rdtsc, .x87, .mmx, .mmxImmediate, .emms, .sse, .sseNumeric, .sseImmediate, .sseCompare,
             .sseToGeneral, .sseFromGeneral, .sseMoveMask:
             true
         default: i.destination.isMemory || i.source.isMemory || i.third.isMemory
@@ -64,6 +73,7 @@ enum NativeSupport {
         case .bt, .bts, .btr, .btc:
             return i.destination.kind == .register || i.destination.size == 4
         case .div, .idiv: return i.destination.size == 4
+        case .rdtsc: return true
         case .push: return i.operandSize == 4
         case .pop:
             // An address with ESP moves on before the segment's check.

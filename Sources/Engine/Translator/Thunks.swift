@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The fixed pieces of generated code: in and out of it, and the ways from it to the functions in
-// `TranslatorCalls`. Between them the guest's registers are the host's (see `Host`), the stack pointer is
-// aligned to 16 and constant.
+// `TranslatorCalls`. Between them the guest's registers are the host's (see `Host`).
+//
+// Generated code has a stack of its own. A guest's CALL leaves there the address that the guest's RET should come
+// back to, and is a call of the host, so that the host's processor predicts where a RET goes. A RET that finds
+// another address than expected looks further up and else starts with an empty stack: what is there is never
+// more than a guess.
 
 import X86
 
@@ -27,6 +31,8 @@ enum ExitReason {
     static let resume: UInt32 = 4
     /// The second page of the split instruction at EIP is not where it was.
     static let moved: UInt32 = 5
+    /// The bytes of the block at EIP are not what was translated.
+    static let stale: UInt32 = 6
 }
 
 /// Offsets of the fixed pieces.
@@ -37,6 +43,10 @@ struct Thunks {
     private(set) var indirectMiss = 0
     private(set) var budget = 0
     private(set) var moved = 0
+    private(set) var stale = 0
+    /// For a RET to R9: the stack has another address on top; it has nothing of use.
+    private(set) var returnMiss = 0
+    private(set) var returnReset = 0
     private(set) var helper = 0
     /// On at the state's EIP, from memory.
     private(set) var dispatch = 0
@@ -60,6 +70,8 @@ struct Thunks {
         a.alu(5, .register(Host.rsp), 8, wide: true)
         a.lea64(Host.state, .at(Host.rdi, Int32(bias)))
         a.move64(Host.r11, Host.rsi)
+        a.store64(a.field(layout.hostStack), Host.rsp)
+        a.load64(Host.rsp, a.field(layout.codeStackBase))
         Thunks.loadGuest(&a, layout)
         if hasWindows { Thunks.enterWindow(&a, layout) }
         a.jump(register: Host.r11)
@@ -67,6 +79,7 @@ struct Thunks {
         let leave = a.here
         a.storeImmediate(a.field(layout.hasSSE), 0)
         a.storeImmediate(a.field(layout.hasX87), 0)
+        a.load64(Host.rsp, a.field(layout.hostStack))
         a.alu(0, .register(Host.rsp), 8, wide: true)
         for register in Thunks.saved.reversed() { Thunks.pop(&a, register) }
         a.ret()
@@ -85,9 +98,25 @@ struct Thunks {
         indirectMiss = exit(ExitReason.indirect) { $0.store($0.field(layout.eip), Host.r9) }
         budget = exit(ExitReason.budget) { $0.store($0.field(layout.eip), Host.r11) }
         moved = exit(ExitReason.moved) { $0.store($0.field(layout.eip), Host.r11) }
+        stale = exit(ExitReason.stale) { $0.store($0.field(layout.eip), Host.r11) }
 
-        // After a call that took RSP to its place in a block: on at EIP. Reached with the outcome in flags.
+        // A RET to R9, where the stack has something else on top. Entries have 16 bytes.
+        returnMiss = a.here
+        for entry in Int32(1)...3 {
+            a.op(0x3B, reg: Host.r9, .at(Host.rsp, 16 * entry + 8))
+            let differs = a.shortJump(0x75)
+            a.lea64(Host.rsp, .at(Host.rsp, 16 * entry))
+            a.ret()
+            a.bindShort(differs)
+        }
+        returnReset = a.here
+        a.load64(Host.rsp, a.field(layout.codeStackBase))
+        Thunks.indirect(&a, layout, miss: indirectMiss, hasBMI2: hasBMI2)
+
+        // After a call from a piece that was itself called: on at EIP.
         dispatch = a.here
+        a.load64(Host.rsp, a.field(layout.codeStack))
+        a.lea64(Host.rsp, .at(Host.rsp, 8))
         // Floating-point registers come back when they are used, after a look whether they may be.
         a.storeImmediate(a.field(layout.hasSSE), 0)
         a.storeImmediate(a.field(layout.hasX87), 0)
@@ -98,20 +127,18 @@ struct Thunks {
 
         helper = a.here
         Thunks.storeGuest(&a, layout)
-        a.alu(5, .register(Host.rsp), 8, wide: true)
+        Thunks.toHostStack(&a, layout)
         a.load64(Host.rdi, a.field(layout.context))
         a.move(Host.rsi, Host.r11)
         a.immediate64(Host.rax, UInt64(calls.helper))
         a.call(register: Host.rax)
         a.op(0x85, reg: Host.rax, .register(Host.rax))
         let elsewhere = a.jump(if: Condition.ne)
-        a.alu(0, .register(Host.rsp), 8, wide: true)
+        a.load64(Host.rsp, a.field(layout.codeStack))
         Thunks.loadGuest(&a, layout)
         a.ret()
-        // From here on RSP is 16 bytes below its place in a block.
         a.bind(elsewhere)
         let after = a.here
-        a.alu(0, .register(Host.rsp), 16, wide: true)
         a.alu(7, .register(Host.rax), Int32(AfterCall.leave))
         a.jump(if: Condition.e, to: leave)
         a.jump(to: dispatch)
@@ -131,12 +158,18 @@ struct Thunks {
         commit = a.here
         a.byte(0x9C)  // PUSHFQ
         Thunks.storeGuest(&a, layout)
-        a.load64(Host.rdi, a.field(layout.context))
         a.load64(Host.rsi, .at(Host.rsp))
+        Thunks.toHostStack(&a, layout)
+        a.load64(Host.rdi, a.field(layout.context))
         a.immediate64(Host.rax, UInt64(calls.commit))
         a.call(register: Host.rax)
         a.op(0x85, reg: Host.rax, .register(Host.rax))
-        a.jump(if: Condition.ne, to: after)
+        let proceeds = a.shortJump(0x74)
+        // The flags are on that stack, too.
+        a.alu(0, a.field(layout.codeStack), 8, wide: true)
+        a.jump(to: after)
+        a.bindShort(proceeds)
+        a.load64(Host.rsp, a.field(layout.codeStack))
         Thunks.loadGuest(&a, layout)
         a.byte(0x9D)  // POPFQ
         a.ret()
@@ -168,18 +201,17 @@ struct Thunks {
         a.store(a.field(layout.pendingRecord), Host.r9)
         storeGuest(&a, layout)
         a.store(a.field(layout.pendingAddress), Host.r11)
-        a.alu(5, .register(Host.rsp), 8, wide: true)
+        toHostStack(&a, layout)
         a.load64(Host.rdi, a.field(layout.context))
         a.move(Host.rsi, Host.r11)
         a.load(Host.rdx, a.field(layout.pendingRecord))
         a.immediate(Host.rcx, kind)
         a.immediate64(Host.rax, UInt64(calls.access))
         a.call(register: Host.rax)
-        a.alu(0, .register(Host.rsp), 16, wide: true)
         a.alu(7, .register(Host.rax), 1, wide: true)
         a.jump(if: Condition.b, to: leave)
         a.jump(if: Condition.e, to: dispatch)
-        a.alu(5, .register(Host.rsp), 8, wide: true)
+        a.load64(Host.rsp, a.field(layout.codeStack))
         a.move64(Host.r10, Host.rax)
         a.load(Host.r11, a.field(layout.pendingAddress))
         loadGuest(&a, layout)
@@ -193,6 +225,12 @@ struct Thunks {
         a.byte(0xF8)  // CLC
         a.ret()
         return start
+    }
+
+    /// For a call of the engine's functions, which expect RSP at a multiple of 16.
+    private static func toHostStack(_ a: inout Assembler, _ layout: StateLayout) {
+        a.store64(a.field(layout.codeStack), Host.rsp)
+        a.load64(Host.rsp, a.field(layout.hostStack))
     }
 
     /// Makes GS point to the window, if there is one. Changes R9 and flags.

@@ -73,6 +73,51 @@ final class TranslationCache: CodeWriteObserver {
         return nil
     }
 
+    // Pages whose code changes all the time
+
+    /// A block that was overwritten this often makes its page one of those whose blocks look at their own bytes.
+    private static let overwritesBeforeChecks: UInt8 = 6
+    /// How often blocks were overwritten, by a hash of their address.
+    private var overwrites = [UInt8](repeating: 0, count: 1024)
+    private(set) var checkedPages: Set<Int> = []
+
+    private func noteOverwrite(_ block: TranslatedBlock) {
+        let slot = Int(truncatingIfNeeded: (block.host ^ block.host >> 10) & 1023)
+        overwrites[slot] &+= 1
+        guard overwrites[slot] >= TranslationCache.overwritesBeforeChecks else { return }
+        overwrites[slot] = 0
+        let frame = frame(block.host)
+        checkedPages.insert(frame)
+        // What is there was made without checks.
+        var number = Int(pageHeads[frame])
+        while number >= 0 {
+            retire(number)
+            number = Int(blocks[number].next)
+        }
+        pageHeads[frame] = -1
+    }
+
+    /// Whether blocks in the page of `host` check their bytes, so that the page need not be protected.
+    func checksItself(_ host: UInt) -> Bool { !checkedPages.isEmpty && checkedPages.contains(frame(host)) }
+
+    /// Drops the blocks at `eip`, whose bytes have changed.
+    func dropStale(_ eip: UInt32, pageEntry: UInt) {
+        let host = pageEntry &+ UInt(eip)
+        let frame = frame(host)
+        var previous = -1
+        var number = Int(pageHeads[frame])
+        while number >= 0 {
+            let block = blocks[number]
+            if block.host == host && block.eip == eip && block.owner < 0 {
+                retire(number)
+                if previous < 0 { pageHeads[frame] = block.next } else { blocks[previous].next = block.next }
+            } else {
+                previous = number
+            }
+            number = Int(block.next)
+        }
+    }
+
     /// Whether generated code may find blocks by itself.
     var usesTable = true
 
@@ -121,6 +166,7 @@ final class TranslationCache: CodeWriteObserver {
         accesses.removeAll()
         helpers.removeAll()
         sites.removeAll()
+        checkedPages.removeAll()
         code.empty()
     }
 
@@ -134,7 +180,8 @@ final class TranslationCache: CodeWriteObserver {
         if from.guardValue >= 0 {
             code.patch64(at: Int(from.guardValue), UInt64(block.host &- UInt(block.eip)))
         }
-        code.patchJump(at: Int(from.jump), to: Int(from.flagsSaved ? block.savedEntry : block.liveEntry))
+        let live = block.wantsLiveFlags ? from.flagsInHost : !from.flagsSaved
+        code.patchJump(at: Int(from.jump), to: Int(live ? block.liveEntry : block.savedEntry))
         links[link].next = block.incoming
         links[link].isConnected = true
         blocks[number].incoming = Int32(link)
@@ -154,6 +201,7 @@ final class TranslationCache: CodeWriteObserver {
                 let block = blocks[number]
                 let from = UInt64(block.host - base)
                 if from < end && start < from + UInt64(block.byteCount) {
+                    if block.isAlive { noteOverwrite(block) }
                     retire(number)
                     if previous < 0 {
                         pageHeads[frame] = block.next
@@ -165,7 +213,7 @@ final class TranslationCache: CodeWriteObserver {
                 }
                 number = Int(block.next)
             }
-            if pageHeads[frame] < 0 { memory.codePages[frame] = 0 }
+            if pageHeads[frame] < 0 || checkedPages.contains(frame) { memory.codePages[frame] = 0 }
         }
     }
 

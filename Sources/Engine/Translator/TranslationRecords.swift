@@ -21,6 +21,8 @@ struct TranslatedBlock: BitwiseCopyable {
     var isAlive = true
     /// Whether the block's code reaches memory through the window.
     var usesWindow = false
+    /// Whether `liveEntry` is the short way in.
+    var wantsLiveFlags = false
     /// A split instruction: the entry for its bytes in the second page; and in that entry, the block. Else -1.
     var tail: Int32 = -1
     var owner: Int32 = -1
@@ -35,8 +37,9 @@ struct Link: BitwiseCopyable {
     /// Offset of the expected entry of the execute table where the target is in another page, or -1.
     var guardValue: Int32
     var target: UInt32
-    /// Whether the flags are saved when the jump is taken.
+    /// Whether the flags are saved, and whether they are in the host's, when the jump is taken.
     var flagsSaved: Bool
+    var flagsInHost: Bool
     /// Whether it comes from a block that uses the window, and goes to such blocks only.
     var usesWindow: Bool
     /// Next link into the same block, or -1.

@@ -20,6 +20,7 @@ public final class Translator: Engine {
     let layout = StateLayout()
     private let thunks: Thunks
     let windows: WindowPolicy
+    private let stack: CodeStack
     /// What the signal handler looks at; lives as long as the engine.
     private let faultTable: UnsafeMutablePointer<lguest_fault_table>
     private let emitter: BlockEmitter
@@ -39,7 +40,7 @@ public final class Translator: Engine {
     @exclusivity(unchecked) private var budgetCut: Int64 = 0
     /// Exits that the edge has dealt with.
     @exclusivity(unchecked) var edgeCount: UInt64 = 0
-    @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 6)
+    @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 7)
 
     /// An engine for the one processor that `storage` owns. Throws where the host denies memory for code.
     public init(
@@ -57,11 +58,12 @@ public final class Translator: Engine {
             cache.code, layout: layout, bias: bias, calls: .all, hasBMI2: hasBMI2,
             hasWindows: windows.isAvailable)
         emitter = BlockEmitter(cache: cache, thunks: thunks, layout: layout, bias: bias, hasBMI2: hasBMI2)
+        stack = try CodeStack(reset: cache.code.address(thunks.returnReset))
         faultTable = .allocate(capacity: 1)
         faultTable.initialize(
             to: lguest_fault_table(
                 code: UInt(bitPattern: cache.code.executable), code_bytes: cache.code.size, sites: nil, count: 0,
-                faults: 0))
+                faults: 0, stack_guard: stack.guardPage, stack_base: stack.base))
     }
 
     deinit {
@@ -116,7 +118,7 @@ public final class Translator: Engine {
         list.append(EngineDetail(name: "window pages mapped", value: windows.pagesMapped))
         list.append(EngineDetail(name: "window pages unmapped", value: windows.pagesUnmapped))
         list.append(EngineDetail(name: "window faults", value: faultTable.pointee.faults))
-        let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved"]
+        let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved", "bytes changed"]
         for (name, count) in zip(names, exitCounts) {
             list.append(EngineDetail(name: "left code: " + name, value: count))
         }
@@ -141,7 +143,8 @@ public final class Translator: Engine {
             _ = lguest_fault_table_use(nil)
         }
         windows.releaseClosed()
-        if windows.isAvailable, lguest_fault_table_use(faultTable) != 0 { windows.isAvailable = false }
+        cpu.system.translator.codeStackBase = stack.base
+        if lguest_fault_table_use(faultTable) != 0 { windows.isAvailable = false }
         /// Link to patch when its target is known, and the cache's generation that it belongs to.
         var wanted = -1
         while true {
@@ -154,7 +157,8 @@ public final class Translator: Engine {
             if cpu.instructions >= limit { return .budget }
             selectBlocks()
             let generation = cache.generation
-            guard let number = locate() else {
+            let flagsInHost = wanted >= 0 && connects && !cache.links[wanted].flagsSaved
+            guard let number = locate(flagsInHost) else {
                 wanted = -1
                 cpu.setFlagImage(cpu.system.translator.flagImage)
                 defer { cpu.system.translator.flagImage = cpu.flagImage }
@@ -169,6 +173,9 @@ public final class Translator: Engine {
                 wanted = Int(cpu.system.translator.exitLink)
                 cpu.eip = cache.links[wanted].target
             case ExitReason.event: return pendingExit
+            case ExitReason.stale:
+                let host = cpu.executeEntry(cpu.eip)
+                if host != 0 { cache.dropStale(cpu.eip, pageEntry: host &- UInt(cpu.eip)) }
             case ExitReason.moved:
                 cpu.setFlagImage(cpu.system.translator.flagImage)
                 defer { cpu.system.translator.flagImage = cpu.flagImage }
@@ -200,28 +207,28 @@ public final class Translator: Engine {
 
     /// The block at EIP, translated if need be; nil where there is none and a single step has to do.
     @inline(__always)
-    private func locate() -> Int? {
+    private func locate(_ flagsInHost: Bool = false) -> Int? {
         guard cpu.mode == .flat32 else { return nil }
         let host = cpu.executeEntry(cpu.eip)
         if host != 0, let found = cache.find(cpu.eip, pageEntry: host &- UInt(cpu.eip)) { return found }
-        return translate()
+        return translate(flagsInHost)
     }
 
     @inline(never)
-    private func translate() -> Int? {
+    private func translate(_ flagsInHost: Bool) -> Int? {
         guard let host = try? cpu.codeAddress(cpu.eip) else { return nil }
         let pageEntry = host &- UInt(cpu.eip)
         if let found = cache.find(cpu.eip, pageEntry: pageEntry) { return found }
         if cache.code.room < Translator.blockRoom { cache.empty() }
         decode(host)
         guard !decoded.isEmpty else { return translateSplit(host) }
-        return add(emitter.emit(decoded, eip: cpu.eip, host: host), host)
+        return add(emitter.emit(decoded, eip: cpu.eip, host: host, flagsInHost: flagsInHost), host)
     }
 
     private func add(_ block: TranslatedBlock, _ host: UInt) -> Int {
         cache.counters.instructionsDecoded += UInt64(decoded.count)
         let number = cache.add(block)
-        cpu.protectCode(host: host)
+        if !cache.checksItself(host) { cpu.protectCode(host: host) }
         return number
     }
 
@@ -231,7 +238,8 @@ public final class Translator: Engine {
         guard let i = try? cpu.fetch() else { return nil }
         let next = (cpu.eip | 0xFFF) &+ 1
         guard cpu.eip &+ UInt32(i.length) > next || next == 0,
-            next != 0, let second = try? cpu.codeAddress(next)
+            next != 0, let second = try? cpu.codeAddress(next), !cache.checksItself(host),
+            !cache.checksItself(second)
         else { return nil }
         decoded = [i]
         let block = emitter.emit(decoded, eip: cpu.eip, host: host, secondPage: second &- UInt(next))
@@ -260,11 +268,14 @@ public final class Translator: Engine {
         let decoder = Decoder(code32: true)
         let end = (host | 0xFFF) + 1
         var cursor = host
-        while decoded.count < Translator.maximumInstructions {
+        // A block that checks its bytes does so at its beginning only.
+        let checksItself = cache.checksItself(host)
+        while decoded.count < (checksItself ? 8 : Translator.maximumInstructions) {
             var source = HostBytes(cursor: cursor, end: end)
             guard let i = try? decoder.decode(&source) else { break }
             decoded.append(i)
             cursor += UInt(i.length)
+            if checksItself && NativeSupport.mayWrite(i) { break }
             if cursor == end || NativeSupport.endsBlock(i) && !NativeSupport.isSideExit(i) { break }
         }
     }

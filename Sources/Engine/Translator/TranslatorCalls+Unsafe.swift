@@ -80,6 +80,12 @@ extension Translator {
             return AfterCall.leave
         }
         selectBlocks()
+        let space = cpu.owner.tables.current
+        if space.codeHasMoved {
+            // Returns rely on where code was.
+            space.codeHasMoved = false
+            cpu.system.translator.codeStack = cpu.system.translator.codeStackBase &- 8
+        }
         return AfterCall.dispatch
     }
 

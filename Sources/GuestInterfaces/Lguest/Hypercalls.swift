@@ -59,7 +59,7 @@ extension LguestInterface {
             guard frame.number == LguestCall.lguestInit.rawValue else {
                 throw kill("hypercall \(frame.number) before LHCALL_LGUEST_INIT")
             }
-            counters.hypercalls[1] += 1
+            hypercallCounts[1] += 1
             try initialise(cpu, byVMCall: byVMCall)
         } else {
             try drainRing(cpu)
@@ -76,7 +76,7 @@ extension LguestInterface {
                     "EAX holds no hypercall number of any lguest version; was `int $0x1f` executed by mistake?"
             )
         }
-        counters.hypercalls[Int(call.number)] += 1
+        hypercallCounts[Int(call.number)] += 1
         switch kind {
         case .flushAsync, .sendInterrupts: break
         case .lguestInit: throw kill("LHCALL_LGUEST_INIT a second time: lguest_data already exists")
@@ -163,7 +163,7 @@ extension LguestInterface {
                 eax: data.word(entry), ebx: data.word(entry + 4), ecx: data.word(entry + 8),
                 edx: data.word(entry + 12), esi: layout.hcallSize > 16 ? data.word(entry + 16) : 0,
                 startsInEDX: abi.argumentsStartInEDX)
-            counters.asyncHypercalls += 1
+            queuedHypercalls += 1
             try carryOut(call, cpu)
             data.setByte(layout.hcallStatus + n, 0xFF)
         }

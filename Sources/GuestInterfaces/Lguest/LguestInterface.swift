@@ -40,21 +40,13 @@ public struct LguestServices {
     }
 }
 
-/// Counts of what crossed the interface.
-public struct LguestCounters: Equatable, Sendable {
-    /// By hypercall number, ring entries included.
-    public var hypercalls = [UInt64](repeating: 0, count: 20)
-    public var asyncHypercalls: UInt64 = 0
-    /// Reflected traps by vector.
-    public var traps = [UInt64](repeating: 0, count: 256)
-    public var interrupts: UInt64 = 0
-    public var emulatedInstructions: UInt64 = 0
-}
-
 public final class LguestInterface: GuestInterface, EdgeHandler {
     let services: LguestServices
     var memory: GuestMemory { services.memory }
-    @exclusivity(unchecked) public internal(set) var counters = LguestCounters()
+    @exclusivity(unchecked) public internal(set) var counters = InterfaceCounters()
+    /// By hypercall number, ring entries included.
+    @exclusivity(unchecked) var hypercallCounts = [UInt64](repeating: 0, count: 20)
+    @exclusivity(unchecked) var queuedHypercalls: UInt64 = 0
 
     /// Nil before LGUEST_INIT.
     @exclusivity(unchecked) var data: LguestData?
@@ -86,6 +78,14 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     }
 
     public var nextTimer: UInt64? { clockEvent }
+
+    public var details: [InterfaceDetail] {
+        let calls = LguestCall.allCases.map {
+            InterfaceDetail(name: $0.name, value: hypercallCounts[Int($0.rawValue)])
+        }
+        return [InterfaceDetail(name: "queued hypercalls", value: queuedHypercalls)]
+            + calls.filter { $0.value > 0 }
+    }
 
     public func handle(_ exit: Exit, _ cpu: CPU) throws(GuestDeath) -> Disposition {
         switch exit {

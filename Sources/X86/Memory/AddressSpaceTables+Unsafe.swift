@@ -37,6 +37,9 @@ public final class AddressSpaceTables {
     @exclusivity(unchecked) public var window: UInt = 0
     /// How much user code has run here, in the engine's measure.
     @exclusivity(unchecked) public var heat = 0
+    /// Set when a page that has been fetched from is forgotten, or the address space becomes the current one. Whoever
+    /// relies on where code was clears it.
+    @exclusivity(unchecked) public var codeHasMoved = true
     /// How often the engine has given up its window here.
     @exclusivity(unchecked) public var windowDrops = 0
 
@@ -100,6 +103,7 @@ public final class AddressSpaceTables {
     @inline(__always)
     func clear(_ index: Int) {
         // SAFETY: callers pass page numbers below 2^20.
+        if kernelExecute[index] != 0 { codeHasMoved = true }
         kernelRead[index] = 0
         kernelWrite[index] = 0
         userRead[index] = 0

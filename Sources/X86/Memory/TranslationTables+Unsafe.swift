@@ -89,6 +89,7 @@ public final class TranslationTables {
         }
         current.root = root
         current.lastUse = useCount
+        current.codeHasMoved = true
     }
 
     private func find(_ root: UInt32) -> AddressSpaceTables? {

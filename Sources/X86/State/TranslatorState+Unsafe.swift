@@ -25,6 +25,16 @@ public struct TranslatorState {
     public var context: UInt = 0
     /// The jump table.
     public var jumps: UInt = 0
+    /// Stack pointer of the engine while generated code runs.
+    public var hostStack: UInt = 0
+    /// Stack pointer of generated code while the engine runs, and where its stack begins.
+    public var codeStack: UInt = 0
+    public var codeStackBase: UInt = 0
+    /// The guest's time-stamp counter as a function of the host's: `guest + (host - base) * rate / 2^32`. A rate of 0
+    /// means that the environment has to be asked.
+    public var timestampBase: UInt64 = 0
+    public var timestampRate: UInt64 = 0
+    public var timestampGuest: UInt64 = 0
     /// The window that generated code runs in, or 0.
     public var window: UInt = 0
     /// The bounce buffer that is in use, aligned to 16.
@@ -84,6 +94,12 @@ public struct StateLayout: Sendable {
     public let bounce = StateLayout.offset(\.translator.bounce)
     public let context = StateLayout.offset(\.translator.context)
     public let jumps = StateLayout.offset(\.translator.jumps)
+    public let hostStack = StateLayout.offset(\.translator.hostStack)
+    public let codeStack = StateLayout.offset(\.translator.codeStack)
+    public let codeStackBase = StateLayout.offset(\.translator.codeStackBase)
+    public let timestampBase = StateLayout.offset(\.translator.timestampBase)
+    public let timestampRate = StateLayout.offset(\.translator.timestampRate)
+    public let timestampGuest = StateLayout.offset(\.translator.timestampGuest)
     public let window = StateLayout.offset(\.translator.window)
     public let pendingRecord = StateLayout.offset(\.translator.pendingRecord)
     public let pendingAddress = StateLayout.offset(\.translator.pendingAddress)
