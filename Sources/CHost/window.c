@@ -15,7 +15,7 @@
 #define SIGNAL_STACK_BYTES (64ul << 10)
 
 static _Thread_local struct lguest_fault_table *current __attribute__((tls_model("initial-exec")));
-static _Thread_local void *signal_stack;
+static _Thread_local void *signal_stack __attribute__((tls_model("initial-exec")));
 static struct sigaction previous_segv, previous_bus;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 

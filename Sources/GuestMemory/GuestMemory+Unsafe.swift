@@ -35,8 +35,9 @@ public final class GuestMemory {
     /// One byte for each page frame: not zero when the page holds decoded or translated code,
     /// so that a write to it must be announced. Only `+Unsafe` files may use it.
     public let codePages: UnsafeMutablePointer<UInt8>
-    /// The code cache, once there is one.
-    public weak var codeWriteObserver: (any CodeWriteObserver)?
+    /// The code cache, once there is one. Whoever sets it takes it back before it goes.
+    // SAFETY: by that contract; a weak reference would make each use of the code cache count references slowly.
+    @exclusivity(unchecked) public unowned(unsafe) var codeWriteObserver: (any CodeWriteObserver)?
 
     /// Number of 4096-byte page frames.
     public var pageCount: Int { Int(size >> 12) }

@@ -13,8 +13,8 @@ import Trace
 import X86
 
 public final class Machine {
-    /// Guest instructions between two looks at clock and devices: some 200 µs.
-    static let slice: UInt64 = 20_000
+    /// Guest instructions between two looks at clock and devices: some 20 to 200 µs.
+    static let slice: UInt64 = 40_000
     /// The same while an interrupt waits for the guest to allow it.
     static let shortSlice: UInt64 = 400
     /// Longest time between two looks at the host's file descriptors, in nanoseconds.

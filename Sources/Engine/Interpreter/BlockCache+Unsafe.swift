@@ -55,6 +55,7 @@ final class BlockCache: CodeWriteObserver {
     }
 
     deinit {
+        if memory.codeWriteObserver === self { memory.codeWriteObserver = nil }
         // SAFETY: allocated in `init`; all element types are trivial.
         slots.deallocate()
         blocks.deallocate()

@@ -243,11 +243,11 @@ final class BlockEmitter {
         place = .saved
     }
 
-    func addHelper(_ k: Int, endsBlock: Bool) -> UInt32 {
+    func addHelper(_ k: Int, endsBlock: Bool, missedWindow: Bool = false) -> UInt32 {
         cache.helpers.append(
             HelperRecord(
                 instruction: instructions[k], eip: addresses[k], block: block,
-                left: UInt8(instructions.count - k), endsBlock: endsBlock))
+                left: UInt8(instructions.count - k), endsBlock: endsBlock, missedWindow: missedWindow))
         return UInt32(cache.helpers.count - 1)
     }
 

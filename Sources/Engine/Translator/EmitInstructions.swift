@@ -26,6 +26,7 @@ extension BlockEmitter {
         case .set: emitSet(k)
         case .xchg: emitExchange(k)
         case .cmpxchg, .xadd: emitCompareExchange(k)
+        case .cmpxchg8b: access(k, 8, .modify) { [self] rm in a.op(0xC7, map: 1, reg: 1, rm) }
         case .bt, .bts, .btr, .btc: emitBitTest(k)
         case .div, .idiv: emitDivide(k)
         case .cbw, .cwd, .bswap, .clc, .stc, .cmc, .lahf, .sahf: emitPlain(k)
@@ -47,7 +48,8 @@ extension BlockEmitter {
                 a.field(layout.segmentSelector(Int(i.source.index))))
         case .movToSegment, .popSegment: emitLoadSegment(k)
         case .leave: emitLeave(k)
-        case .movs, .stos, .lods: emitString(k)
+        case .movs, .stos, .lods:
+            if i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual]) { emitString(k) } else { emitRepeat(k) }
         case .jcc, .jmp, .jcxz, .loop, .call, .ret: emitBranch(k)
         default: emitFloating(k)
         }

@@ -56,6 +56,7 @@ struct FlagEffects {
             }
         case .bt, .bts, .btr, .btc: self = FlagEffects(writes: FlagEffects.carry)
         case .jcc, .set, .cmov: self = FlagEffects(reads: FlagEffects.condition(i.condition))
+        case .cmpxchg8b: self = FlagEffects(writes: FlagEffects.zero)
         case .clc, .stc: self = FlagEffects(writes: FlagEffects.carry)
         case .cmc: self = FlagEffects(reads: FlagEffects.carry, writes: FlagEffects.carry)
         case .lahf: self = FlagEffects(reads: FlagEffects.all & ~FlagEffects.overflow)

@@ -74,6 +74,7 @@ enum NativeSupport {
             return i.destination.kind == .register || i.destination.size == 4
         case .div, .idiv: return i.destination.size == 4
         case .rdtsc: return true
+        case .cmpxchg8b: return i.destination.isMemory && i.destination.size == 8
         case .push: return i.operandSize == 4
         case .pop:
             // An address with ESP moves on before the segment's check.
@@ -91,7 +92,8 @@ enum NativeSupport {
         case .jmp, .call, .ret: return i.operandSize == 4
         case .jcxz, .loop: return i.operandSize == 4 && i.addressSize == 4
         case .movs, .stos, .lods:
-            return i.addressSize == 4 && i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
+            let repeats = !i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
+            return i.addressSize == 4 && !(repeats && i.operation == .lods)
                 && i.segment != UInt8(SegmentIndex.fs) && i.segment != UInt8(SegmentIndex.gs)
                 && i.segment != UInt8(SegmentIndex.cs)
         default: return FloatingSupport.handles(i)

@@ -33,6 +33,7 @@ final class TranslationCache: CodeWriteObserver {
     }
 
     deinit {
+        if memory.codeWriteObserver === self { memory.codeWriteObserver = nil }
         // SAFETY: allocated in `init`.
         pageHeads.deallocate()
         blocks.free()

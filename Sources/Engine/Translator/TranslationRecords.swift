@@ -74,4 +74,6 @@ struct HelperRecord: BitwiseCopyable {
     var block: Int32
     var left: UInt8
     var endsBlock: Bool
+    /// The instruction has been tried in the window, at ESI and EDI.
+    var missedWindow = false
 }

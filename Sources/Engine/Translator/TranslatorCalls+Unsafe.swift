@@ -110,9 +110,15 @@ extension Translator {
             cpu.system.translator.flagImage = cpu.flagImage
             return resume(eip: cpu.eip, notRun: left - 1)
         }
+        let source = cpu[r32: GPR.esi] >> 12
+        let destination = cpu[r32: GPR.edi] >> 12
         do throws(Fault) {
             let outcome = try cpu.execute(record.instruction)
             cpu.system.translator.flagImage = cpu.flagImage
+            if record.missedWindow {
+                windows.miss(source)
+                windows.miss(destination)
+            }
             switch outcome {
             case .advance:
                 if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32

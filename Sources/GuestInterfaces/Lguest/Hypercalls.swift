@@ -146,17 +146,13 @@ extension LguestInterface {
     /// but the guest wants a sane value.
     static let reservedTop: UInt32 = 0x40_0000
 
-    /// The calls that the guest has queued, in order.
+    /// The calls that the guest has queued, in order; at most one round of the ring.
     private func drainRing(_ cpu: CPU) throws(GuestDeath) {
         guard let data else { return }
         let layout = data.layout
-        if data.byte(layout.hcallStatus + ringCursor) == 0xFF { return }
-        let status = data.address + UInt64(layout.hcallStatus)
-        // What the guest queues while we are at it comes with the next call.
-        guard let snapshot = try? memory.readBytes(status, count: 64) else { return }
         for _ in 0..<LguestDataLayout.ringLength {
             let n = ringCursor
-            if snapshot[Int(n)] == 0xFF { return }
+            if data.byte(layout.hcallStatus + n) == 0xFF { return }
             ringCursor = (n + 1) % LguestDataLayout.ringLength
             let entry = layout.hcalls + n * layout.hcallSize
             let call = HypercallFrame(

@@ -102,7 +102,9 @@ public final class AddressSpaceTables {
 
     @inline(__always)
     func clear(_ index: Int) {
-        // SAFETY: callers pass page numbers below 2^20.
+        // SAFETY: callers pass page numbers below 2^20. Without this entry there is no other; and a look does not
+        // make the host provide memory.
+        guard kernelRead[index] != 0 else { return }
         if kernelExecute[index] != 0 { codeHasMoved = true }
         kernelRead[index] = 0
         kernelWrite[index] = 0

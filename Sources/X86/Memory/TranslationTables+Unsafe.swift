@@ -170,7 +170,7 @@ public final class TranslationTables {
         }
         guard first < sharedPage, let space = find(root) else { return }
         let privateCount = UInt32(min(end, UInt64(sharedPage)) - UInt64(first))
-        if privateCount > 4096 || Int(privateCount) > 4 * space.count + 8 {
+        if privateCount > 32 {
             flush(space, first, privateCount)
         } else {
             for page in 0..<privateCount { space.clear(Int((first &+ page) & 0xFFFFF)) }
