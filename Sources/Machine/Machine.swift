@@ -73,7 +73,7 @@ public final class Machine {
             hasDevicePage ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
         let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage)
         interface = lguest
-        wires.end = lguest
+        wires.end = lguest.lines
         engine.edge = interface as? any EdgeHandler
         bus = VirtioPCIBus(
             memory: memory, interrupts: wires, ports: environment.ports, mmio: environment.mmio,

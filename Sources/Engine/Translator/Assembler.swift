@@ -231,13 +231,13 @@ struct Assembler {
 
     // Flags
 
-    /// Saves the arithmetic flags; changes R9 and nothing else.
-    mutating func saveFlags(_ layout: StateLayout) {
-        move64(Host.r9, Host.rax)
+    /// Saves the arithmetic flags; changes `scratch` (R9) and nothing else.
+    mutating func saveFlags(_ layout: StateLayout, scratch: Int = Host.r9) {
+        move64(scratch, Host.rax)
         byte(0x9F)  // LAHF
         op(0x90, map: 1, reg: 0, .register(Host.rax))  // SETO AL
         op(0x89, reg: Host.rax, field(layout.flagImage), prefix: 0x66)
-        move64(Host.rax, Host.r9)
+        move64(Host.rax, scratch)
     }
 
     /// Loads the arithmetic flags; changes R9 and nothing else.

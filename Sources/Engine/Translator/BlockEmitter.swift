@@ -45,6 +45,8 @@ final class BlockEmitter {
     @exclusivity(unchecked) var checksItself = false
     /// Whether memory operands go through the window.
     @exclusivity(unchecked) var usesWindow = false
+    /// What ESP is still to be changed by.
+    @exclusivity(unchecked) var stackDelta: Int32 = 0
     /// While the body of an access is emitted for the window.
     @exclusivity(unchecked) var inWindow = false
     /// Linear address of the block.
@@ -68,6 +70,7 @@ final class BlockEmitter {
     ) -> TranslatedBlock {
         a.here = (cache.code.top + 15) & ~15
         usesWindow = cache.usesWindow
+        stackDelta = 0
         instructions = decoded
         self.eip = eip
         block = Int32(cache.blocks.count)
@@ -89,11 +92,16 @@ final class BlockEmitter {
         let wantsLiveFlags = flagsInHost && live[0] != 0 && secondPage == nil && !checksItself
         let entries = wantsLiveFlags ? emitLiveEntry() : emitEntry(secondPage)
         for k in 0..<decoded.count {
-            if k == budgetCheck { emitBudgetCheck(k) }
+            if k == budgetCheck {
+                settleStack()
+                emitBudgetCheck(k)
+            }
+            if stackDelta != 0 && !canDeferStack(k) { settleStack() }
             emitInstruction(k)
             ends.append(a.here)
             placesAfter.append(place)
         }
+        settleStack()
         if !NativeSupport.endsBlock(decoded[decoded.count - 1]) {
             // Ended by its length or the page: go on behind it.
             emitLink(to: endEIP)

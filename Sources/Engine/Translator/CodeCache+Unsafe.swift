@@ -93,6 +93,11 @@ final class CodeCache {
             of: Int32(truncatingIfNeeded: target - offset - 4), toByteOffset: offset, as: Int32.self)
     }
 
+    func patch32(at offset: Int, _ value: UInt32) {
+        // SAFETY: as above.
+        writable.storeBytes(of: value, toByteOffset: offset, as: UInt32.self)
+    }
+
     func patch64(at offset: Int, _ value: UInt64) {
         // SAFETY: as above.
         writable.storeBytes(of: value, toByteOffset: offset, as: UInt64.self)

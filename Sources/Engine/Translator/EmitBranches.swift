@@ -12,9 +12,7 @@ extension BlockEmitter {
     /// Pushes what `body` stores to the operand it is given.
     private func pushing(_ k: Int, _ body: @escaping (RM) -> Void) {
         if usesWindow {
-            windowAccess(
-                k, at: Host.esp, -4, 4, .write,
-                finish: { [self] in a.lea(Host.esp, .at(Host.esp, -4)) }, body)
+            windowAccess(k, at: Host.esp, -4, 4, .write, stackChange: -4, body)
             return
         }
         preserveFlags(k)
@@ -57,6 +55,10 @@ extension BlockEmitter {
             return
         }
         let to = hostRegister(instructions[k].destination.index)
+        if usesWindow && to != Host.esp {
+            windowAccess(k, at: Host.esp, 0, 4, .read, stackChange: 4) { [self] rm in a.load(to, rm) }
+            return
+        }
         access(k, at: Host.esp, 4, .read) { [self] rm in
             a.load(to, rm)
             if to != Host.esp { a.lea(Host.esp, .at(Host.esp, 4)) }
@@ -110,11 +112,13 @@ extension BlockEmitter {
         case .call:
             if i.destination.kind == .relative {
                 pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
+                settleStack()
                 emitLink(to: target, isCall: true)
             } else {
                 emitTarget(k)
                 a.store(a.field(layout.exitLink), Host.r9)
                 pushing(k) { [self] rm in a.storeImmediate(rm, endEIP) }
+                settleStack()
                 a.load(Host.r9, a.field(layout.exitLink))
                 saveForJump()
                 probeStack()
@@ -128,9 +132,16 @@ extension BlockEmitter {
             }
         case .ret:
             let extra = i.destination.kind == .immediate ? Int32(i.immediate & 0xFFFF) : 0
-            access(k, at: Host.esp, 4, .read) { [self] rm in
-                a.load(Host.r9, rm)
-                a.lea(Host.esp, .at(Host.esp, 4 + extra))
+            if usesWindow {
+                windowAccess(k, at: Host.esp, 0, 4, .read, stackChange: 4 + extra) { [self] rm in
+                    a.load(Host.r9, rm)
+                }
+                settleStack()
+            } else {
+                access(k, at: Host.esp, 4, .read) { [self] rm in
+                    a.load(Host.r9, rm)
+                    a.lea(Host.esp, .at(Host.esp, 4 + extra))
+                }
             }
             saveForJump()
             a.op(0x3B, reg: Host.r9, .at(Host.rsp, 8))
@@ -159,9 +170,7 @@ extension BlockEmitter {
     /// Before a jump through the table, which spoils the host's flags and R9–R11; R9 is kept.
     private func saveForJump() {
         guard place == .host else { return }
-        a.move(Host.r11, Host.r9)
-        a.saveFlags(layout)
-        a.move(Host.r9, Host.r11)
+        a.saveFlags(layout, scratch: Host.r11)
         place = .saved
     }
 
@@ -276,8 +285,35 @@ extension BlockEmitter {
         emitReturnPoint()
     }
 
-    /// Goes on at the linear address in R9. The flags are saved.
+    /// Goes on at the linear address in R9: straight on if that is where this jump went first and the page is still
+    /// where it was, else by the jump table. The flags are saved.
     func emitIndirect() {
-        Thunks.indirect(&a, layout, miss: thunks.indirectMiss, hasBMI2: hasBMI2)
+        let number = cache.links.count
+        var link = Link(
+            jump: 0, stub: 0, guardValue: -1, target: 0, flagsSaved: true, flagsInHost: false,
+            usesWindow: usesWindow)
+        a.op(0x81, reg: 7, .register(Host.r9))
+        a.word(UInt32.max)
+        link.expected = Int32(a.here - 4)
+        let other = a.jump(if: Condition.ne)
+        link.fillJump = Int32(other)
+        a.load64(Host.r11, a.field(layout.executeTable))
+        a.immediate64(Host.r10, UInt64.max)
+        link.guardValue = Int32(a.here - 8)
+        // Any place in the table will do until this is patched: no entry is all ones.
+        a.op(0x3B, reg: Host.r10, .at(Host.r11, 0x1000), wide: true)
+        link.tablePlace = Int32(a.here - 4)
+        let moved = a.jump(if: Condition.ne)
+        link.jump = Int32(a.jump())
+        cache.links.append(link)
+        outOfLine.append { [self] in
+            a.bind(Int(link.jump))
+            a.bind(moved)
+            cache.links[number].stub = Int32(a.here)
+            Thunks.indirect(&a, layout, miss: thunks.indirectMiss, hasBMI2: hasBMI2)
+            a.bind(other)
+            a.immediate(Host.r11, UInt32(number))
+            a.jump(to: thunks.firstIndirect)
+        }
     }
 }

@@ -41,7 +41,8 @@ extension BlockEmitter {
         .memory(
             base: i.base == UInt8(GPR.zero) ? -1 : hostRegister(i.base),
             index: i.index == UInt8(GPR.zero) ? -1 : hostRegister(i.index),
-            scale: Int(i.scale), displacement: Int32(bitPattern: i.displacement))
+            scale: Int(i.scale),
+            displacement: Int32(bitPattern: i.displacement) &+ (i.base == UInt8(GPR.esp) ? stackDelta : 0))
     }
 
     /// Adds the base of FS or GS to R11, after the checks. What fails them is left to the processor core.

@@ -42,22 +42,28 @@ extension BlockEmitter {
     }
 
     /// An access at an address in a host register, plus `displacement`.
+    /// The instruction adds `stackChange` to ESP, which is left for `settleStack` to do.
     func windowAccess(
         _ k: Int, at register: Int, _ displacement: Int32, _ size: Int, _ kind: Access,
-        isAligned: Bool = false, finish: (() -> Void)? = nil, _ body: @escaping (RM) -> Void
+        isAligned: Bool = false, stackChange: Int32 = 0, finish: (() -> Void)? = nil,
+        _ body: @escaping (RM) -> Void
     ) {
+        let place = register == Host.esp ? displacement &+ stackDelta : displacement
         emitWindowAccess(
-            k, .window(base: register, index: -1, scale: 0, displacement: displacement), size, kind,
-            isAligned: isAligned, finish: finish,
+            k, .window(base: register, index: -1, scale: 0, displacement: place), size, kind,
+            isAligned: isAligned, stackChange: stackChange, finish: finish,
             address: { [self] in
                 if register != Host.r11 || displacement != 0 { a.lea(Host.r11, .at(register, displacement)) }
             }, body)
     }
 
     private func emitWindowAccess(
-        _ k: Int, _ operand: RM, _ size: Int, _ kind: Access, isAligned: Bool, finish: (() -> Void)?,
-        address: @escaping () -> Void, _ body: @escaping (RM) -> Void
+        _ k: Int, _ operand: RM, _ size: Int, _ kind: Access, isAligned: Bool, stackChange: Int32 = 0,
+        finish: (() -> Void)?, address: @escaping () -> Void, _ body: @escaping (RM) -> Void
     ) {
+        let pending = stackDelta
+        stackDelta &+= stackChange
+        let settled = stackDelta
         let restored = neededRestore(k)
         let startPlace = place
         restore(restored)
@@ -78,6 +84,7 @@ extension BlockEmitter {
                         instruction: UInt32(truncatingIfNeeded: site), target: UInt32(truncatingIfNeeded: a.here)))
             }
             if startPlace == .host { a.saveFlags(layout) }
+            if pending != 0 { a.lea(Host.esp, .at(Host.esp, pending)) }
             address()
             if isAligned {
                 // A fault for want of alignment has come here, too.
@@ -94,15 +101,49 @@ extension BlockEmitter {
                 if startPlace != .saved { a.restoreFlags(layout) } else { restore(restored) }
                 body(.sum(Host.r10, Host.r11))
                 finish?()
+                if stackChange != 0 { a.lea(Host.esp, .at(Host.esp, stackChange)) }
+            }
+            let goOn = { [self] in
+                if settled != 0 { a.lea(Host.esp, .at(Host.esp, 0 &- settled)) }
+                a.jump(to: after)
             }
             emit()
-            a.jump(to: after)
+            goOn()
             if let bounced {
                 a.bind(bounced)
                 emit()
                 a.call(thunks.commit)
-                a.jump(to: after)
+                goOn()
             }
+        }
+    }
+
+    // The guest's ESP between pushes and pops: in the window their accesses need no current ESP, so its change is
+    // summed up and made once. Everything else that looks at ESP, or might leave the block, settles it first.
+
+    /// Makes the change of ESP that is pending. Keeps flags.
+    func settleStack() {
+        if stackDelta != 0 { a.lea(Host.esp, .at(Host.esp, stackDelta)) }
+        stackDelta = 0
+    }
+
+    /// Whether instruction `k` can be carried out while a change of ESP is pending.
+    func canDeferStack(_ k: Int) -> Bool {
+        let i = instructions[k]
+        guard usesWindow, NativeSupport.handles(i), canUseWindow(k) else { return false }
+        let esp = UInt8(GPR.esp)
+        func isESP(_ operand: Operand) -> Bool { operand.kind == .register && operand.size > 1 && operand.index == esp }
+        guard !isESP(i.destination), !isESP(i.source), !isESP(i.third),
+            i.segment != UInt8(SegmentIndex.fs), i.segment != UInt8(SegmentIndex.gs)
+        else { return false }
+        switch i.operation {
+        case .push: return !i.destination.isMemory
+        case .pop: return !i.destination.isMemory
+        case .call, .ret: return true
+        case .mov, .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .inc, .dec, .not, .neg, .shl, .shr, .sar,
+            .rol, .ror, .movzx, .movsx, .imul2, .imul3, .cmov, .set, .lea:
+            return true
+        default: return false
         }
     }
 }

@@ -33,6 +33,8 @@ enum ExitReason {
     static let moved: UInt32 = 5
     /// The bytes of the block at EIP are not what was translated.
     static let stale: UInt32 = 6
+    /// EIP is where indirect jump `exitLink` goes for the first time.
+    static let firstIndirect: UInt32 = 7
 }
 
 /// Offsets of the fixed pieces.
@@ -44,6 +46,7 @@ struct Thunks {
     private(set) var budget = 0
     private(set) var moved = 0
     private(set) var stale = 0
+    private(set) var firstIndirect = 0
     /// For a RET to R9: the stack has another address on top; it has nothing of use.
     private(set) var returnMiss = 0
     private(set) var returnReset = 0
@@ -98,6 +101,10 @@ struct Thunks {
         indirectMiss = exit(ExitReason.indirect) { $0.store($0.field(layout.eip), Host.r9) }
         budget = exit(ExitReason.budget) { $0.store($0.field(layout.eip), Host.r11) }
         moved = exit(ExitReason.moved) { $0.store($0.field(layout.eip), Host.r11) }
+        firstIndirect = exit(ExitReason.firstIndirect) {
+            $0.store($0.field(layout.eip), Host.r9)
+            $0.store($0.field(layout.exitLink), Host.r11)
+        }
         stale = exit(ExitReason.stale) { $0.store($0.field(layout.eip), Host.r11) }
 
         // A RET to R9, where the stack has something else on top. Entries have 16 bytes.

@@ -178,6 +178,14 @@ final class TranslationCache: CodeWriteObserver {
         guard from.target == block.eip, !from.isConnected, block.isAlive,
             from.usesWindow == block.usesWindow
         else { return }
+        if from.expected >= 0 {
+            // Once only: a jump that changes its mind goes through the table.
+            guard from.fillJump >= 0 else { return }
+            code.patch32(at: Int(from.expected), block.eip)
+            code.patch32(at: Int(from.tablePlace), (block.eip >> 12) * 8)
+            code.patchJump(at: Int(from.fillJump), to: Int(from.stub))
+            links[link].fillJump = -1
+        }
         if from.guardValue >= 0 {
             code.patch64(at: Int(from.guardValue), UInt64(block.host &- UInt(block.eip)))
         }

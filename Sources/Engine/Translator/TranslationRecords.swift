@@ -42,6 +42,11 @@ struct Link: BitwiseCopyable {
     var flagsInHost: Bool
     /// Whether it comes from a block that uses the window, and goes to such blocks only.
     var usesWindow: Bool
+    /// An indirect jump that looks whether it goes where it went first: offsets of the address that it expects, of
+    /// the place in the execute table, and of the jump that is taken until those are known. Else -1.
+    var expected: Int32 = -1
+    var tablePlace: Int32 = -1
+    var fillJump: Int32 = -1
     /// Next link into the same block, or -1.
     var next: Int32 = -1
     var isConnected = false

@@ -40,7 +40,7 @@ public final class Translator: Engine {
     @exclusivity(unchecked) private var budgetCut: Int64 = 0
     /// Exits that the edge has dealt with.
     @exclusivity(unchecked) var edgeCount: UInt64 = 0
-    @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 7)
+    @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 8)
 
     /// An engine for the one processor that `storage` owns. Throws where the host denies memory for code.
     public init(
@@ -73,16 +73,9 @@ public final class Translator: Engine {
         faultTable.deallocate()
     }
 
-    /// The window that user code should run in now, or 0.
-    @inline(__always)
-    private var wantedWindow: UInt {
-        let tables = cpu.owner.tables
-        return cpu.cpl == 3 && cpu.system.readTable != tables.empty ? tables.current.window : 0
-    }
-
     /// Whether the blocks that run are not of the right kind any more.
     @inline(__always)
-    var hasWrongBlocks: Bool { cache.usesWindow && cpu.system.translator.window != wantedWindow }
+    var hasWrongBlocks: Bool { cache.usesWindow && cpu.system.translator.window != cpu.wantedWindow }
 
     /// Makes generated code come back at the next block.
     func cutBudget() {
@@ -93,7 +86,7 @@ public final class Translator: Engine {
     /// Chooses between blocks with flat tables and blocks for the window, for the CPU's present state.
     @inline(__always)
     func selectBlocks() {
-        let window = wantedWindow
+        let window = cpu.wantedWindow
         if window != cpu.system.translator.window || window != 0 {
             cpu.system.translator.window = window
             cache.usesWindow = window != 0
@@ -118,7 +111,7 @@ public final class Translator: Engine {
         list.append(EngineDetail(name: "window pages mapped", value: windows.pagesMapped))
         list.append(EngineDetail(name: "window pages unmapped", value: windows.pagesUnmapped))
         list.append(EngineDetail(name: "window faults", value: faultTable.pointee.faults))
-        let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved", "bytes changed"]
+        let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved", "bytes changed", "first indirect jump"]
         for (name, count) in zip(names, exitCounts) {
             list.append(EngineDetail(name: "left code: " + name, value: count))
         }
@@ -172,6 +165,9 @@ public final class Translator: Engine {
             case ExitReason.link:
                 wanted = Int(cpu.system.translator.exitLink)
                 cpu.eip = cache.links[wanted].target
+            case ExitReason.firstIndirect:
+                wanted = Int(cpu.system.translator.exitLink)
+                cache.links[wanted].target = cpu.eip
             case ExitReason.event: return pendingExit
             case ExitReason.stale:
                 let host = cpu.executeEntry(cpu.eip)

@@ -80,10 +80,8 @@ extension Translator {
             return AfterCall.leave
         }
         selectBlocks()
-        let space = cpu.owner.tables.current
-        if space.codeHasMoved {
+        if cpu.takeCodeMoved() {
             // Returns rely on where code was.
-            space.codeHasMoved = false
             cpu.system.translator.codeStack = cpu.system.translator.codeStackBase &- 8
         }
         return AfterCall.dispatch
@@ -103,13 +101,13 @@ extension Translator {
         helperCounts[record.instruction.operation.number] &+= 1
         let left = Int(record.left)
         cpu.eip = record.eip
-        cpu.setFlagImage(cpu.system.translator.flagImage)
-        if record.instruction.operation == .iret && record.instruction.operandSize == 4
-            && cpu.returnAsBefore()
+        if record.instruction.operation == .iret && record.instruction.operandSize == 4,
+            let image = cpu.returnAsBefore()
         {
-            cpu.system.translator.flagImage = cpu.flagImage
+            cpu.system.translator.flagImage = CPU.flagImage(of: image)
             return resume(eip: cpu.eip, notRun: left - 1)
         }
+        cpu.setFlagImage(cpu.system.translator.flagImage)
         let source = cpu[r32: GPR.esi] >> 12
         let destination = cpu[r32: GPR.edi] >> 12
         do throws(Fault) {

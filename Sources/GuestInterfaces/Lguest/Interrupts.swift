@@ -7,16 +7,30 @@
 import Devices
 import X86
 
-extension LguestInterface: InterruptLines {
-    static let irqBase: UInt8 = 32
+/// The interrupts that wait.
+public final class LguestInterruptLines: InterruptLines {
+    /// Bit n: IRQ n waits.
+    @exclusivity(unchecked) var pending: UInt32 = 0
 
     public func raise(irq: Int) {
-        pendingInterrupts |= 1 << UInt32(irq & 31)
+        pending |= 1 << UInt32(irq & 31)
     }
 
     public func lower(irq: Int) {
         // The original has edges only: what is pending stays pending.
     }
+}
+
+extension LguestInterface: InterruptLines {
+    static let irqBase: UInt8 = 32
+
+    var pendingInterrupts: UInt32 {
+        get { lines.pending }
+        set { lines.pending = newValue }
+    }
+
+    public func raise(irq: Int) { lines.raise(irq: irq) }
+    public func lower(irq: Int) { lines.lower(irq: irq) }
 
     public var hasWaitingInterrupts: Bool { pendingInterrupts != 0 }
 

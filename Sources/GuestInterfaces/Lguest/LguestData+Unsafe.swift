@@ -8,20 +8,22 @@ import GuestMemory
 struct LguestData {
     let address: UInt64
     let layout: LguestDataLayout
-    let memory: GuestMemory
+    private let memory: Unmanaged<GuestMemory>
     private let base: UnsafeMutableRawPointer
+    private let codePages: UnsafeMutablePointer<UInt8>
 
     /// Nil if the structure does not lie in guest memory as a whole.
     init?(address: UInt64, layout: LguestDataLayout, memory: GuestMemory) {
         guard memory.contains(address, length: UInt64(layout.size)) else { return nil }
         self.address = address
         self.layout = layout
-        self.memory = memory
+        self.memory = Unmanaged.passUnretained(memory)
         base = memory.base + Int(address)
+        codePages = memory.codePages
     }
 
     // SAFETY of all accesses: `offset` comes from the layout and is below its size, which `init` has checked
-    // against the memory.
+    // against the memory; the interface that holds this value keeps the memory alive.
     func word(_ offset: UInt32) -> UInt32 {
         base.loadUnaligned(fromByteOffset: Int(offset), as: UInt32.self)
     }
@@ -29,7 +31,7 @@ struct LguestData {
     func byte(_ offset: UInt32) -> UInt8 { base.load(fromByteOffset: Int(offset), as: UInt8.self) }
 
     func set(_ offset: UInt32, _ value: UInt32) {
-        memory.announceWrite(address: address + UInt64(offset), length: 4)
+        announce(offset, 4)
         base.storeBytes(of: value, toByteOffset: Int(offset), as: UInt32.self)
     }
 
@@ -37,8 +39,16 @@ struct LguestData {
         if let offset { set(offset, value) }
     }
 
+    /// Tells the code cache, should the structure share a page with code.
+    @inline(__always)
+    private func announce(_ offset: UInt32, _ length: UInt64) {
+        let start = address + UInt64(offset)
+        guard codePages[Int(start >> 12)] | codePages[Int((start + length - 1) >> 12)] != 0 else { return }
+        memory._withUnsafeGuaranteedRef { $0.announceWrite(address: start, length: length) }
+    }
+
     func setByte(_ offset: UInt32, _ value: UInt8) {
-        memory.announceWrite(address: address + UInt64(offset), length: 1)
+        announce(offset, 1)
         base.storeBytes(of: value, toByteOffset: Int(offset), as: UInt8.self)
     }
 

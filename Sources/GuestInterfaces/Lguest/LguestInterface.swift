@@ -52,7 +52,7 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     @exclusivity(unchecked) var data: LguestData?
     @exclusivity(unchecked) var abi = LguestABI()
     /// Gates as stored by LOAD_IDT_ENTRY; 0 is "not present".
-    @exclusivity(unchecked) var idt = [UInt64](repeating: 0, count: 256)
+    @exclusivity(unchecked) var idt = InlineArray<256, UInt64>(repeating: 0)
     /// Stack for traps from ring 3, as SET_STACK gave it.
     @exclusivity(unchecked) var stackSelector: UInt16 = 0
     @exclusivity(unchecked) var stackPointer: UInt32 = 0
@@ -60,8 +60,8 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     @exclusivity(unchecked) var kernelStack: SegmentRegister?
     @exclusivity(unchecked) var kernelCode: SegmentRegister?
     @exclusivity(unchecked) var ringCursor: UInt32 = 0
-    /// Bit n: IRQ n waits.
-    @exclusivity(unchecked) var pendingInterrupts: UInt32 = 0
+    /// Where devices raise interrupts. An object of its own: whoever is referenced weakly is slow to use.
+    public let lines = LguestInterruptLines()
     @exclusivity(unchecked) var isHalted = false
     /// Set by SHUTDOWN.
     @exclusivity(unchecked) var requestedEnd: GuestEnd?

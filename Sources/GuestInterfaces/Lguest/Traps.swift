@@ -126,7 +126,7 @@ extension LguestInterface {
             ?? Descriptor(cpu.system.privateGDT[LguestSegments.codeIndex]).register(
                 selector: LguestSegments.kernelCS)
         kernelCode = code
-        cpu.setEFLAGS(cpu.eflags & ~(EFLAGS.tf | EFLAGS.vm | EFLAGS.rf | EFLAGS.nt) | EFLAGS.interrupt)
+        cpu.prepareFlagsForHandler()
         cpu.enterFlat(code, stack: stack, level: 1, at: gate.gateOffset)
         if gate.type == Descriptor.SystemType.interrupt32 { data?.interruptsEnabled = false }
     }

@@ -51,15 +51,14 @@ extension CPU {
     }
 
     /// EFLAGS as PUSHF shows it.
+    @inlinable
     public var eflags: UInt32 {
-        var value = eflagsOther | 2
-        if carry { value |= EFLAGS.cf }
-        if parity { value |= EFLAGS.pf }
-        if adjust { value |= EFLAGS.af }
-        if zero { value |= EFLAGS.zf }
-        if sign { value |= EFLAGS.sf }
-        if overflow { value |= EFLAGS.of }
-        return value
+        let result = flagResult
+        let aux = flagAux
+        let zero: UInt32 = result == 0 ? EFLAGS.zf : 0
+        let even: UInt32 = parity ? EFLAGS.pf : 0
+        let sign = (result >> 31 ^ aux & 1) << 7
+        return eflagsOther | 2 | aux >> 31 | even | (aux & 8) << 1 | zero | sign | (aux ^ aux << 1) >> 31 << 11
     }
 
     /// Sets all of EFLAGS without any privilege check.
@@ -72,16 +71,18 @@ extension CPU {
     }
 
     /// Sets CF, PF, AF, ZF, SF and OF from an EFLAGS image and leaves the others.
+    @inlinable
     public func setArithmeticFlags(_ value: UInt32) {
         flagResult = value & EFLAGS.zf != 0 ? 0 : 0x100
-        var aux: UInt32 = 0
         let cf = value & 1
         let of = (value >> 11) & 1
-        aux |= cf << 31 | (cf ^ of) << 30
-        aux |= (value & EFLAGS.af) >> 1
-        if value & EFLAGS.pf == 0 { aux |= 0x100 }
-        if value & EFLAGS.sf != 0 { aux |= 1 }
-        flagAux = aux
+        flagAux =
+            cf << 31 | (cf ^ of) << 30 | (value & EFLAGS.af) >> 1 | (value >> 7) & 1 | (~value >> 2 & 1) << 8
+    }
+
+    /// For a guest interface that enters a handler: clears TF, VM, RF and NT, sets IF.
+    public func prepareFlagsForHandler() {
+        eflagsOther = eflagsOther & ~(EFLAGS.tf | EFLAGS.vm | EFLAGS.rf | EFLAGS.nt) | EFLAGS.interrupt
     }
 
     @inlinable @inline(__always)

@@ -58,15 +58,29 @@ extension SegmentRegister {
 }
 
 extension CPU {
+    /// Where user code of the current address space is to run: its window, or 0 for flat tables.
+    public var wantedWindow: UInt {
+        let tables = owner.tables
+        return cpl == 3 && system.readTable != tables.empty ? tables.current.window : 0
+    }
+
+    /// Whether code has moved in the current address space since the last time of asking.
+    public func takeCodeMoved() -> Bool {
+        let space = owner.tables.current
+        defer { space.codeHasMoved = false }
+        return space.codeHasMoved
+    }
+
     /// Address of the state, for generated code.
     public var stateAddress: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) }
 
     /// The arithmetic flags in the form in which generated code saves them.
     @inline(__always)
-    public var flagImage: UInt32 {
-        let value = eflags
-        return (value & 0xD5 | 2) << 8 | (value >> 11) & 1
-    }
+    public var flagImage: UInt32 { CPU.flagImage(of: eflags) }
+
+    /// The same for an EFLAGS image.
+    @inline(__always)
+    public static func flagImage(of value: UInt32) -> UInt32 { (value & 0xD5 | 2) << 8 | (value >> 11) & 1 }
 
     /// The reverse.
     @inline(__always)

@@ -4,17 +4,17 @@
 // have been checked before.
 
 extension CPU {
-    /// Carries out a 32-bit IRET to the segments of the last checked one. False, with nothing done, where that
-    /// is not what the frame says.
-    public func returnAsBefore() -> Bool {
+    /// Carries out a 32-bit IRET to the segments of the last checked one; the new arithmetic flags are those of the
+    /// image that it returns. Nil, with nothing done, where that is not what the frame says.
+    public func returnAsBefore() -> UInt32? {
         let known = system.returnCache
         let top = self[r32: GPR.esp]
         guard known.key != 0, known.from == cpl, eflagsOther & EFLAGS.nt == 0, top & 0xFFF <= 0x1000 - 20,
             mode == .flat32
-        else { return false }
+        else { return nil }
         // SAFETY: the table has an entry for each page; the frame lies in this one.
         let entry = state.pointee.readTable[Int(top >> 12)]
-        guard entry != 0 else { return false }
+        guard entry != 0 else { return nil }
         let frame = UnsafeRawPointer(bitPattern: entry &+ UInt(top)).unsafelyUnwrapped
         func word(_ n: Int) -> UInt32 { frame.loadUnaligned(fromByteOffset: 4 * n, as: UInt32.self) }
         let image = word(2)
@@ -23,17 +23,20 @@ extension CPU {
             eflagsOther & EFLAGS.ac == 0,
             isReachable(SegmentIndex.ds), isReachable(SegmentIndex.es), isReachable(SegmentIndex.fs),
             isReachable(SegmentIndex.gs)
-        else { return false }
+        else { return nil }
         let target = word(0)
         let newTop = word(3)
-        loadFlags(image, size: 4, allowed: popfMask | EFLAGS.rf)
+        let allowed = popfMask & ~EFLAGS.arithmetic
+        let old = eflagsOther
+        eflagsOther = old & ~allowed & ~EFLAGS.rf | image & allowed | 2
+        if eflagsOther & ~old & EFLAGS.interrupt != 0 { attention |= Attention.interrupt }
         self[segment: SegmentIndex.cs] = known.code
         self[segment: SegmentIndex.ss] = known.stack
         setPrivilege(UInt8(known.code.selector & 3))
         self[r32: GPR.esp] = newTop
         eip = target
         recordBranch(to: target)
-        return true
+        return image
     }
 
     /// Whether a data segment register survives a return to ring 3.
