@@ -15,7 +15,6 @@ import GuestMemory
 public final class AddressSpaceTables {
     static let tableCount = 6
     static let tableBytes = TranslationTables.pages * 8
-    static let journalCapacity = 1 << 15
 
     public let kernelRead: UnsafeMutablePointer<UInt>
     public let kernelWrite: UnsafeMutablePointer<UInt>
@@ -26,8 +25,7 @@ public final class AddressSpaceTables {
     public let userExecute: UnsafeMutablePointer<UInt>
     private let block: UnsafeMutableRawPointer
     /// Pages (linear address >> 12) with a filled entry, shared ones apart.
-    let journal: UnsafeMutablePointer<UInt32>
-    @exclusivity(unchecked) var count = 0
+    let journal = PageJournal()
     /// Physical address of the top-level table, once there is one.
     @exclusivity(unchecked) public internal(set) var root: UInt32?
     @exclusivity(unchecked) var lastUse: UInt64 = 0
@@ -44,7 +42,7 @@ public final class AddressSpaceTables {
     @exclusivity(unchecked) public var windowDrops = 0
 
     /// Pages that have had an entry since the last flush; some may have none any more.
-    public var touchedPages: UnsafeBufferPointer<UInt32> { UnsafeBufferPointer(start: journal, count: count) }
+    public var touchedPages: UnsafeBufferPointer<UInt32> { journal.all }
 
     init() throws(GuestMemoryError) {
         block = try AddressSpaceTables.reserve(
@@ -57,13 +55,11 @@ public final class AddressSpaceTables {
         userWrite = entries + 3 * pages
         kernelExecute = entries + 4 * pages
         userExecute = entries + 5 * pages
-        journal = .allocate(capacity: AddressSpaceTables.journalCapacity)
     }
 
     deinit {
         // SAFETY: made by `init` with these sizes, used by nobody after the owner is gone.
         munmap(block, AddressSpaceTables.tableCount * AddressSpaceTables.tableBytes)
-        journal.deallocate()
     }
 
     /// Demand-zero memory.
@@ -115,21 +111,24 @@ public final class AddressSpaceTables {
     }
 
     func flush() {
-        // SAFETY: journal lines below the count are initialised page numbers below 2^20.
-        for line in 0..<count { clear(Int(journal[line])) }
-        count = 0
+        for page in journal.all { clear(Int(page)) }
+        journal.removeAll()
     }
 
     /// Forgets the pages in `[first, first + count)`, looking at the journal only.
     func flush(first: UInt32, count: UInt32) {
-        // SAFETY: as above.
-        for line in 0..<self.count where journal[line] &- first < count { clear(Int(journal[line])) }
+        journal.filter { page in
+            // SAFETY: journalled pages are below 2^20.
+            if page &- first < count { clear(Int(page)) }
+            return kernelRead[Int(page)] != 0
+        }
     }
 
-    func revokeWrites(host: UInt, _ journal: UnsafeMutablePointer<UInt32>, _ count: Int) {
-        for line in 0..<count {
-            // SAFETY: as in `flush`.
-            let page = Int(journal[line])
+    /// Takes away the right to write the frame at `host` from the pages of a journal.
+    func revokeWrites(host: UInt, _ journal: PageJournal) {
+        for number in journal.all {
+            // SAFETY: as above.
+            let page = Int(number)
             if kernelWrite[page] == host &- (UInt(page) << 12) {
                 kernelWrite[page] = 0
                 userWrite[page] = 0

@@ -29,8 +29,7 @@ public final class TranslationTables {
     /// Never filled: stands in for the others when each access has to be looked at.
     public let empty: UnsafeMutablePointer<UInt>
     /// Pages (linear address >> 12) with a filled entry that all address spaces share.
-    private let sharedJournal: UnsafeMutablePointer<UInt32>
-    @exclusivity(unchecked) private var sharedCount = 0
+    private let sharedJournal = PageJournal()
     /// First page that all address spaces share.
     @exclusivity(unchecked) private var sharedPage: UInt32 = UInt32(pages)
     /// Descriptor of the memory behind the shared part, or -1.
@@ -45,13 +44,11 @@ public final class TranslationTables {
         spaces = [current]
         empty = try AddressSpaceTables.reserve(bytes: AddressSpaceTables.tableBytes)
             .bindMemory(to: UInt.self, capacity: TranslationTables.pages)
-        sharedJournal = .allocate(capacity: AddressSpaceTables.journalCapacity)
     }
 
     deinit {
         // SAFETY: made by `init` with these sizes, used by nobody after the owner is gone.
         munmap(empty, AddressSpaceTables.tableBytes)
-        sharedJournal.deallocate()
         if sharedMemory >= 0 { close(sharedMemory) }
     }
 
@@ -132,13 +129,11 @@ public final class TranslationTables {
         // before they are full.
         if tables.kernelRead[index] == 0 {
             if page >= sharedPage || global {
-                if sharedCount == AddressSpaceTables.journalCapacity { flushAll() }
-                sharedJournal[sharedCount] = page
-                sharedCount += 1
+                if sharedJournal.isFull { flushAll() }
+                sharedJournal.add(page)
             } else {
-                if tables.count == AddressSpaceTables.journalCapacity { flush(tables) }
-                tables.journal[tables.count] = page
-                tables.count += 1
+                if tables.journal.isFull { flush(tables) }
+                tables.journal.add(page)
             }
         }
         // Whatever may be written or fetched may be read, so a page without this entry has none.
@@ -205,9 +200,8 @@ public final class TranslationTables {
     /// Forgets everything.
     public func flushAll() {
         for space in spaces { flush(space) }
-        // SAFETY: journal lines below the count are initialised page numbers below 2^20.
-        for line in 0..<sharedCount { current.clear(Int(sharedJournal[line])) }
-        sharedCount = 0
+        for page in sharedJournal.all { current.clear(Int(page)) }
+        sharedJournal.removeAll()
         observer?.forgottenShared()
     }
 
@@ -224,8 +218,8 @@ public final class TranslationTables {
     /// Takes away write access to the page frame at host address `host` wherever it is mapped, so
     /// that the next store to it takes the slow path.
     func revokeWrites(host: UInt) {
-        for space in spaces { space.revokeWrites(host: host, space.journal, space.count) }
-        current.revokeWrites(host: host, sharedJournal, sharedCount)
+        for space in spaces { space.revokeWrites(host: host, space.journal) }
+        current.revokeWrites(host: host, sharedJournal)
         observer?.writesRevoked(host: host)
     }
 }
