@@ -8,6 +8,7 @@ import Devices
 import Engine
 import GuestMemory
 import Support
+import Tap
 import X86
 
 /// What an lguest guest needs from the machine.
@@ -64,6 +65,10 @@ public final class LguestInterface: GuestInterface {
     var requestedEnd: GuestEnd?
     /// When the clock event fires, in monotonic nanoseconds.
     var clockEvent: UInt64?
+    /// The processor's own from `start` on.
+    var tap = TraceTap()
+    /// Number of the first of our kinds of events.
+    var firstKind = 0
 
     public init(_ services: LguestServices) {
         self.services = services
@@ -100,8 +105,8 @@ public final class LguestInterface: GuestInterface {
     }
 
     /// Every misbehaviour that ends a guest is made here.
-    func kill(_ reason: String, suggestion: String? = nil) -> GuestDeath {
-        GuestDeath(reason, suggestion: suggestion)
+    func kill(_ reason: String, suggestion: String? = nil, topic: String? = nil) -> GuestDeath {
+        GuestDeath(reason, suggestion: suggestion, topic: topic)
     }
 }
 
