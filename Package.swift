@@ -25,9 +25,13 @@ let package = Package(
         .target(name: "Support", swiftSettings: strict),
         .systemLibrary(name: "CZydis", providers: [.apt(["libzydis-dev"])]),
         .target(name: "GuestMemory", dependencies: ["CHost"], swiftSettings: strict),
-        .target(name: "X86", dependencies: ["GuestMemory", "CHost"], swiftSettings: strict),
-        .target(name: "Engine", dependencies: ["X86", "GuestMemory", "CHost"], swiftSettings: strict),
-        .target(name: "Trace", dependencies: ["Support", "X86", "CZydis"], swiftSettings: strict),
+        .target(name: "Tap", dependencies: ["Support"], swiftSettings: strict),
+        .target(name: "X86", dependencies: ["GuestMemory", "CHost", "Tap"], swiftSettings: strict),
+        .target(
+            name: "Engine", dependencies: ["X86", "GuestMemory", "CHost", "Tap"], swiftSettings: strict),
+        .target(
+            name: "Trace", dependencies: ["Support", "Tap", "GuestMemory", "X86", "CZydis"],
+            resources: [.embedInCode("Report/report.html")], swiftSettings: strict),
         .systemLibrary(
             name: "CCompression",
             providers: [.apt(["zlib1g-dev", "libbz2-dev", "liblzma-dev", "liblz4-dev", "libzstd-dev"])]),
@@ -35,16 +39,20 @@ let package = Package(
             name: "Boot", dependencies: ["Support", "GuestMemory", "CCompression"], swiftSettings: strict),
         .systemLibrary(name: "CSlirp", providers: [.apt(["libslirp-dev"])]),
         .target(
-            name: "Devices", dependencies: ["Support", "GuestMemory", "CHost", "CSlirp"],
+            name: "Devices", dependencies: ["Support", "GuestMemory", "CHost", "CSlirp", "Tap"],
             swiftSettings: strict),
         .target(
-            name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices"], swiftSettings: strict),
+            name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices", "Tap"],
+            swiftSettings: strict),
         .target(
             name: "Machine",
-            dependencies: ["Boot", "CHost", "Devices", "Engine", "GuestInterfaces", "Support", "Trace"],
+            dependencies: [
+                "Boot", "CHost", "Devices", "Engine", "GuestInterfaces", "Support", "Tap", "Trace",
+            ],
             swiftSettings: strict),
         .target(name: "CLauncher"),
-        .target(name: "LguestKit", dependencies: ["Machine", "CLauncher"], swiftSettings: strict),
+        .target(
+            name: "LguestKit", dependencies: ["Machine", "Tap", "Trace", "CLauncher"], swiftSettings: strict),
         .executableTarget(
             name: "lguest",
             dependencies: [
@@ -66,7 +74,9 @@ let package = Package(
         .testTarget(
             name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory", "CCompression"],
             swiftSettings: strict),
-        .testTarget(name: "TraceTests", dependencies: ["Trace", "Support"], swiftSettings: strict),
+        .testTarget(
+            name: "TraceTests", dependencies: ["Trace", "Tap", "Support", "GuestMemory"],
+            swiftSettings: strict),
         .testTarget(
             name: "DevicesTests", dependencies: ["Devices", "Support", "GuestMemory", "CHost"],
             swiftSettings: strict),

@@ -17,10 +17,16 @@ public struct GuestDeath: Error, Equatable, Sendable {
     /// are of no interest.
     public var isGuestMessage: Bool
 
-    public init(_ reason: String, suggestion: String? = nil, isGuestMessage: Bool = false) {
+    /// What `lguest explain` has to say on it, by name; nil for nothing.
+    public var topic: String?
+
+    public init(
+        _ reason: String, suggestion: String? = nil, isGuestMessage: Bool = false, topic: String? = nil
+    ) {
         self.reason = reason
         self.suggestion = suggestion
         self.isGuestMessage = isGuestMessage
+        self.topic = topic
     }
 }
 

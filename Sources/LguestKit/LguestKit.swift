@@ -6,6 +6,8 @@
 @_exported import Devices
 @_exported import Machine
 @_exported import Support
+@_exported import Tap
+@_exported import Trace
 
 /// Boots a guest and runs it to its end, by default on standard input and output. The terminal is put back
 /// on every way out.

@@ -8,6 +8,7 @@ import Boot
 import Devices
 import Machine
 import Support
+import Trace
 
 /// A machine's files, devices and console, ready to be run.
 public final class Session {
@@ -20,6 +21,8 @@ public final class Session {
     private let devices: MachineDevices
     private let console: KeptConsole
     private let terminal: TerminalBackend?
+    private let tracing: Tracing?
+    private let symbols: SymbolTable?
     /// The machine that runs now.
     private weak var machine: Machine?
     private var isConfined = false
@@ -38,6 +41,8 @@ public final class Session {
             initrdFile = nil
         }
         devices = try MachineDevices(configuration, eventLoop: eventLoop) { log.line(.warning, $0) }
+        symbols = try Self.symbols(configuration)
+        tracing = try Self.tracing(configuration, options, log)
         let backend: any ConsoleBackend
         switch options.console {
         case .stdio: backend = TerminalBackend(eventLoop: eventLoop, clock: clock)
@@ -64,6 +69,7 @@ public final class Session {
         let log = Log(options, verbose: configuration.verbose)
         defer {
             console.end()
+            tracing?.finish()
             devices.close()
         }
         let identity = try Identity(username: options.username, chroot: options.chroot)
@@ -92,7 +98,8 @@ public final class Session {
             initrd: initrdFile, commandLine: configuration.commandLine)
         let machine = try Machine(
             request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop,
-            backend: console, devices: devices, engine: configuration.engine)
+            backend: console, devices: devices, engine: configuration.engine, symbolFile: symbols)
+        if let tracing { machine.record(for: tracing) }
         machine.keepsDevices = true
         if configuration.hasStatusPort { machine.addStatusPort() }
         log.line(

@@ -54,7 +54,15 @@ struct CrashReport {
             "  after \(cpu.instructions) instructions, kernel \(machine.kernel.linuxVersion?.description ?? "of unknown version")"
         )
         if let suggestion = death.suggestion { lines.append("  suggestion   \(suggestion)") }
+        if let topic = death.topic {
+            lines.append("  explained by `lguest explain \(CrashReport.word(topic))`")
+        }
         text = lines.joined(separator: "\n")
+    }
+
+    /// As one word of a shell.
+    private static func word(_ topic: String) -> String {
+        topic.contains(" ") ? "'\(topic)'" : topic
     }
 
     /// The instruction at EIP, with its bytes.

@@ -9,6 +9,7 @@ import Engine
 import GuestInterfaces
 import GuestMemory
 import Support
+import Tap
 import Trace
 import X86
 
@@ -20,7 +21,7 @@ public final class Machine {
     /// Longest time between two looks at the host's file descriptors, in nanoseconds.
     static let pollInterval: UInt64 = 1_000_000
 
-    let memory: GuestMemory
+    public let memory: GuestMemory
     let storage: CPUStorage
     let environment: MachineEnvironment
     let engine: any Engine
@@ -37,6 +38,10 @@ public final class Machine {
     public var onStart: () -> Void = {}
     /// Whether the devices stay open after `run`, for the machine that comes after a restart.
     public var keepsDevices = false
+    /// The guest's symbols: from its kernel file, from `symbolFile`, or from its memory.
+    public let symbols: GuestSymbols
+    let observer: GuestObserver
+    private var trace: MachineTrace?
     private var lastPoll: UInt64 = 0
     private var pollInterval = Machine.pollInterval
     public private(set) var startTime: UInt64
@@ -50,7 +55,7 @@ public final class Machine {
     public init(
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
         backend: any ConsoleBackend, devices: MachineDevices = MachineDevices(),
-        engine choice: EngineChoice = .interpreter
+        engine choice: EngineChoice = .interpreter, symbolFile: SymbolTable? = nil
     ) throws(LguestError) {
         self.clock = clock
         self.eventLoop = eventLoop
@@ -68,6 +73,8 @@ public final class Machine {
         }
         kernel = try request.load(into: memory)
         engine = try Machine.makeEngine(choice, memory, storage)
+        symbols = GuestSymbols(symbolFile ?? kernel.symbols, storage.cpu, clock: clock)
+        observer = GuestObserver(storage.cpu, symbols)
         let wires = InterruptWires()
         devicePage =
             hasDevicePage ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
@@ -88,6 +95,7 @@ public final class Machine {
                 try devicePage.add(device).onFailure = devices.driverIsBroken
             }
         }
+        connectTap()
     }
 
     public var cpu: CPU { storage.cpu }
@@ -101,6 +109,9 @@ public final class Machine {
         environment.ports.claim(ports: StatusPort.number...StatusPort.number, handler: port)
     }
 
+    /// Records the run for `tracing`, from the first instruction on.
+    public func record(for tracing: Tracing) { trace = tracing.attach(self) }
+
     /// Runs the guest from its entry point until it ends.
     public func run() -> MachineOutcome {
         console.start()
@@ -111,6 +122,7 @@ public final class Machine {
         }
         interface.start(cpu, entryPoint: kernel.entryPoint)
         onStart()
+        defer { trace?.finish() }
         do throws(GuestDeath) {
             return try loop()
         } catch {
@@ -125,8 +137,9 @@ public final class Machine {
             let now = clock.monotonicNanoseconds()
             if now &- lastPoll >= pollInterval || eventLoop.waker.isRaised {
                 lastPoll = now
+                trace?.attend()
                 // What brought something will soon bring more, such as the next frame of a download.
-                pollInterval = eventLoop.poll() ? 0 : min(2 * pollInterval + 50_000, Machine.pollInterval)
+                pollInterval = poll() ? 0 : min(2 * pollInterval + 50_000, Machine.pollInterval)
             }
             environment.timestamp.update(now: now, cpu)
             guard try interface.deliverInterrupts(cpu, now: now) else {
@@ -155,7 +168,12 @@ public final class Machine {
     /// The guest is halted: the process sleeps until a timer or a device wakes it.
     private func sleep(_ now: UInt64) {
         let due = interface.nextTimer
+        trace?.attend()
+        let mark = storage.tap.begin(.halted)
+        storage.tap.isHostSide = true
         eventLoop.wait(timeoutNanoseconds: due.map { $0 > now ? $0 - now : 0 })
+        storage.tap.isHostSide = false
+        storage.tap.end(mark)
         lastPoll = clock.monotonicNanoseconds()
         sleptNanoseconds &+= lastPoll &- now
     }

@@ -27,6 +27,10 @@ public struct MachineConfiguration: Sendable {
     public var verbose: Bool
     /// Print instruction counts and times on stderr at the end.
     public var showStatistics: Bool
+    /// What is to be seen of the run; nil for nothing.
+    public var trace: TraceRequest?
+    /// A vmlinux or System.map with the kernel's symbols; nil for what can be found.
+    public var symbolPath: String?
     /// How guest code is carried out.
     public var engine = EngineChoice.interpreter
 

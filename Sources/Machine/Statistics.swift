@@ -5,13 +5,21 @@ import GuestInterfaces
 extension Machine {
     /// What `--stats` prints.
     public var statistics: String {
+        let lines = statisticsRows.map { row in
+            "  \(row.name)\(String(repeating: " ", count: max(1, 28 - row.name.count)))\(row.value)"
+        }
+        return (["lguest: statistics"] + lines).joined(separator: "\n")
+    }
+
+    /// The same, by name.
+    var statisticsRows: [(name: String, value: String)] {
         let seconds = Double(clock.monotonicNanoseconds() &- startTime) / 1e9
         let counters = engine.counters
         let guest = interface.counters
         let instructions = cpu.instructions
-        var lines = ["lguest: statistics"]
+        var rows: [(name: String, value: String)] = []
         func add(_ name: String, _ value: some CustomStringConvertible) {
-            lines.append("  \(name)\(String(repeating: " ", count: max(1, 28 - name.count)))\(value)")
+            rows.append((name, value.description))
         }
         add("guest instructions", instructions)
         add("seconds", rounded(seconds))
@@ -27,7 +35,7 @@ extension Machine {
         add("emulated instructions", guest.emulatedInstructions)
         for detail in interface.details { add(detail.name, detail.value) }
         for (vector, count) in guest.traps.enumerated() where count > 0 { add("trap \(vector)", count) }
-        return lines.joined(separator: "\n")
+        return rows
     }
 
     private func rounded(_ value: Double) -> String {

@@ -13,7 +13,8 @@ enum Abbreviations {
 
     private static let run = [
         "verbose", "log-level", "stats", "engine", "name", "console", "timeout", "no-reboot",
-        "exit-with-guest-status", "username", "chroot", "help", "version",
+        "exit-with-guest-status", "username", "chroot", "help", "version", "trace", "trace-filter",
+        "trace-output", "trace-moment", "color", "symbols", "report",
     ]
 
     /// `words` with each abbreviated option spelled out. A word that is no option, or is behind `--`, stays;

@@ -47,7 +47,7 @@ struct BootCommand: ParsableCommand {
         machine.guestDecompress = guestDecompress
         try devices.apply(to: &machine)
         machine.commandLine = kernelArguments.joined(separator: " ")
-        options.apply(to: &machine)
+        try options.apply(to: &machine)
         return machine
     }
 }

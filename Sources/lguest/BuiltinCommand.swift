@@ -34,7 +34,7 @@ struct BuiltinCommand: ParsableCommand {
         var machine = MachineConfiguration(
             memoryBytes: try MemorySize(parsing: memory).bytes, kernelPath: guest)
         machine.commandLine = arguments.joined(separator: " ")
-        options.apply(to: &machine)
+        try options.apply(to: &machine)
         return machine
     }
 }

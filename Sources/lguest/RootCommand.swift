@@ -14,6 +14,8 @@ struct RootCommand: ParsableCommand {
             lguest [options] MEM KERNEL [kernel-args ...]
             lguest builtin [options] [args ...]
             lguest inspect FILE [--json]
+            lguest explain [NAME ...]
+            lguest report TRACE -o FILE.html
             lguest image create OUT.img --size SIZE [--from-tar FILE | --from-dir DIR]
             """,
         discussion: """
@@ -24,7 +26,10 @@ struct RootCommand: ParsableCommand {
             lguest 64m vmlinux --initrd=initrd.img console=hvc0
             """,
         version: Version.text,
-        subcommands: [BootCommand.self, BuiltinCommand.self, InspectCommand.self, ImageCommand.self])
+        subcommands: [
+            BootCommand.self, BuiltinCommand.self, InspectCommand.self, ImageCommand.self,
+            ExplainCommand.self, ReportCommand.self,
+        ])
 
     /// For somebody who types only `lguest`.
     static let shortUsage = """

@@ -59,7 +59,11 @@ struct RunOptions: ParsableArguments {
             "Once everything is open, make DIR the root directory (needs root).", valueName: "DIR"))
     var chroot: String?
 
-    func apply(to machine: inout MachineConfiguration) {
+    @OptionGroup var tracing: TraceOptions
+
+    func apply(to machine: inout MachineConfiguration) throws(LguestError) {
+        machine.trace = try tracing.request()
+        machine.symbolPath = tracing.symbols
         machine.verbose = verbose
         machine.showStatistics = stats
         machine.engine = engine

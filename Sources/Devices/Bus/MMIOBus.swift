@@ -4,12 +4,20 @@
 // here only for addresses outside RAM, so a device that a guest moves on top of RAM is simply not
 // reachable there.
 
+import Tap
+
 /// Something whose registers appear in guest-physical address space.
 public protocol MMIOHandler: AnyObject {
     /// Reads `width` bytes (1, 2, 4 or 8) at `offset` into the region; all of them lie inside it.
     func mmioRead(offset: UInt64, width: Int) -> UInt64
     /// Writes the low `width` bytes (1, 2, 4 or 8) of `value`; all of them lie inside the region.
     func mmioWrite(offset: UInt64, width: Int, value: UInt64)
+    /// What the register at `offset` is called, for traces: `console.queue_notify`. Nil for no name.
+    func registerName(offset: UInt64) -> String?
+}
+
+extension MMIOHandler {
+    public func registerName(offset: UInt64) -> String? { nil }
 }
 
 /// Sends guest-physical accesses to the device that owns the address.
@@ -36,6 +44,8 @@ public final class MMIOBus {
     private var windows: [Window] = []
     // Accesses come in runs to one device: look at the last one first.
     private var lastHit = 0
+    /// Told of each access, if it wants to be.
+    public weak var tap: TraceTap?
 
     public init() {}
 
@@ -66,15 +76,37 @@ public final class MMIOBus {
     public func read(address: UInt64, width: Int) -> UInt64 {
         let ones = Access.ones(width: width)
         guard let window = find(address, width) else { return ones }
-        return entries[window.entry].handler.mmioRead(offset: address - window.base, width: width) & ones
+        let handler = entries[window.entry].handler
+        let offset = address - window.base
+        guard let tap, tap.wants(.mmio) else {
+            return handler.mmioRead(offset: offset, width: width) & ones
+        }
+        let mark = tap.begin(
+            .mmioRead, name(handler, offset, tap), UInt32(width), 0, UInt32(truncatingIfNeeded: address))
+        let value = handler.mmioRead(offset: offset, width: width) & ones
+        tap.end(mark, 2, UInt32(truncatingIfNeeded: value))
+        return value
     }
 
     /// Writes the low `width` bytes (1, 2, 4 or 8) of `value` at GPA `address`; ignored where no device
     /// answers.
     public func write(address: UInt64, width: Int, value: UInt64) {
         guard let window = find(address, width) else { return }
-        entries[window.entry].handler.mmioWrite(
-            offset: address - window.base, width: width, value: value & Access.ones(width: width))
+        let handler = entries[window.entry].handler
+        let (offset, value) = (address - window.base, value & Access.ones(width: width))
+        guard let tap, tap.wants(.mmio) else {
+            return handler.mmioWrite(offset: offset, width: width, value: value)
+        }
+        let mark = tap.begin(
+            .mmioWrite, name(handler, offset, tap), UInt32(width), UInt32(truncatingIfNeeded: value),
+            UInt32(truncatingIfNeeded: address))
+        handler.mmioWrite(offset: offset, width: width, value: value)
+        tap.end(mark)
+    }
+
+    /// The number of a register's name.
+    private func name(_ handler: any MMIOHandler, _ offset: UInt64, _ tap: TraceTap) -> UInt32 {
+        handler.registerName(offset: offset).map { tap.name($0) } ?? 0
     }
 
     private func find(_ address: UInt64, _ width: Int) -> Window? {

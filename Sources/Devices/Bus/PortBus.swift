@@ -4,6 +4,8 @@
 // hardware while they boot (lguest ABI 11.1 item 30), so a port that nobody claims must read as all
 // ones, quickly: one kernel polls the PIT a hundred thousand times (item 22).
 
+import Tap
+
 /// Something that answers on a range of I/O ports.
 public protocol PortHandler: AnyObject {
     /// Reads `width` bytes (1, 2 or 4) at `offset` from the range's first port; all of them lie
@@ -23,6 +25,8 @@ public final class PortBus {
     // Two arrays, so that the search touches plain numbers only.
     private var claims: [Claim] = []
     private var handlers: [any PortHandler] = []
+    /// Told of each access, if it wants to be.
+    public weak var tap: TraceTap?
 
     /// A bus with nothing on it but the keyboard controller's status port 0x64, which reads 1: "a
     /// byte is waiting" that never goes away lets the guest's probe give up (lguest ABI 7.1).
@@ -38,6 +42,14 @@ public final class PortBus {
 
     /// Reads `width` bytes (1, 2 or 4) at `port`; bytes above them are zero. Unclaimed ports read as ones.
     public func read(port: UInt16, width: Int) -> UInt32 {
+        guard let tap, tap.wants(.io) else { return perform(readOf: port, width: width) }
+        let mark = tap.begin(.portRead, UInt32(port), UInt32(width))
+        let value = perform(readOf: port, width: width)
+        tap.end(mark, 2, value)
+        return value
+    }
+
+    private func perform(readOf port: UInt16, width: Int) -> UInt32 {
         let ones = UInt32(truncatingIfNeeded: Access.ones(width: width))
         guard let index = find(port, width) else { return ones }
         let claim = claims[index]
@@ -47,7 +59,7 @@ public final class PortBus {
         // Across the edge of a range each byte has its own owner.
         var value: UInt32 = 0
         for byte in 0..<width {
-            let byteValue = Int(port) + byte > 0xFFFF ? 0xFF : read(port: port + UInt16(byte), width: 1)
+            let byteValue = Int(port) + byte > 0xFFFF ? 0xFF : perform(readOf: port + UInt16(byte), width: 1)
             value |= byteValue << UInt32(byte * 8)
         }
         return value
@@ -55,6 +67,13 @@ public final class PortBus {
 
     /// Writes the low `width` bytes (1, 2 or 4) of `value` at `port`. Unclaimed ports ignore it.
     public func write(port: UInt16, width: Int, value: UInt32) {
+        guard let tap, tap.wants(.io) else { return perform(writeOf: port, width: width, value: value) }
+        let mark = tap.begin(.portWrite, UInt32(port), UInt32(width), value)
+        perform(writeOf: port, width: width, value: value)
+        tap.end(mark)
+    }
+
+    private func perform(writeOf port: UInt16, width: Int, value: UInt32) {
         guard let index = find(port, width) else { return }
         let claim = claims[index]
         if Int(port) + width - 1 <= Int(claim.last), claim.first <= port {
@@ -63,7 +82,7 @@ public final class PortBus {
             return
         }
         for byte in 0..<width where Int(port) + byte <= 0xFFFF {
-            write(port: port + UInt16(byte), width: 1, value: (value >> UInt32(byte * 8)) & 0xFF)
+            perform(writeOf: port + UInt16(byte), width: 1, value: (value >> UInt32(byte * 8)) & 0xFF)
         }
     }
 

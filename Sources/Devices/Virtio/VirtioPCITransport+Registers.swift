@@ -11,6 +11,20 @@ extension VirtioPCITransport: MMIOHandler {
         (VirtioPCILayout.notify, 2),
     ]
 
+    /// Names of the registers (virtio 1.0, clause 4.1.4.3), by offset.
+    private static let names: [(offset: Int, name: String)] = [
+        (0x00, "device_feature_select"), (0x04, "device_feature"), (0x08, "driver_feature_select"),
+        (0x0C, "driver_feature"), (0x10, "msix_config"), (0x12, "num_queues"), (0x14, "device_status"),
+        (0x15, "config_generation"), (0x16, "queue_select"), (0x18, "queue_size"),
+        (0x1A, "queue_msix_vector"), (0x1C, "queue_enable"), (0x1E, "queue_notify_off"), (0x20, "queue_desc"),
+        (0x28, "queue_driver"), (0x30, "queue_device"), (VirtioPCILayout.notify, "queue_notify"),
+        (VirtioPCILayout.isr, "isr_status"), (VirtioPCILayout.device, "configuration"),
+    ]
+
+    public func registerName(offset: UInt64) -> String? {
+        Self.names.last { $0.offset <= Int(offset) }.map { "\(device.name).\($0.name)" }
+    }
+
     public func mmioRead(offset: UInt64, width: Int) -> UInt64 {
         let offset = Int(offset)
         // Every interrupt handler reads the ISR: no detour.

@@ -5,6 +5,7 @@
 // `+Registers` is the register file in BAR0, `+Config` the PCI configuration space.
 
 import GuestMemory
+import Tap
 
 /// Joins one `VirtioDevice` to PCI. Belongs to the thread of the virtual CPU.
 public final class VirtioPCITransport {
@@ -20,6 +21,9 @@ public final class VirtioPCITransport {
     public let irq: Int
     /// Told once for each failure, until the next reset: what the driver did wrong.
     public var onFailure: ((_ device: String, _ error: VirtqueueError) -> Void)?
+
+    /// Where to record what goes through the queues; taken over at activation.
+    public var tap: TraceTap?
 
     let memory: GuestMemory
     let interrupts: any InterruptLines
@@ -104,16 +108,19 @@ public final class VirtioPCITransport {
         let registers = queueRegisters[index]
         guard registers.isEnabled else { return nil }
         guard registers.layout.size <= device.queueSizes[index] else { throw .badSize(registers.layout.size) }
-        return try Virtqueue(
+        let queue = try Virtqueue(
             index: index, layout: registers.layout, features: acceptedFeatures, memory: memory,
             interrupt: { [weak self] in self?.interrupt(1) },
             broken: { [weak self] in self?.fail($0) })
+        queue.trace = tap.map { QueueTrace($0, device, queue: index) }
+        return queue
     }
 
     /// The driver has put buffers into queue `index`. Any number may come from the guest.
     func notify(_ index: Int) {
         guard queues.indices.contains(index), let queue = queues[index], queue.isLive else { return }
-        device.queueNotified(index)
+        guard let trace = queue.trace else { return device.queueNotified(index) }
+        trace.kick { device.queueNotified(index) }
     }
 
     /// Clause 2.3.2: the driver reads the configuration again when the generation has changed.

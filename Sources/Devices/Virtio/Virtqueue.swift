@@ -5,6 +5,7 @@
 // is read once, checked, and then used; what cannot be right ends in `driverIsBroken`.
 
 import GuestMemory
+import Tap
 
 /// Where the driver has put the three parts of a queue (GPA).
 public struct VirtqueueLayout: Equatable, Sendable {
@@ -47,6 +48,8 @@ public final class Virtqueue {
     private var nextUsed: UInt16 = 0
     /// `nextUsed` when the driver was last told, or chose not to be.
     private var announcedUsed: UInt16 = 0
+    /// Who wants to see the buffers travel.
+    public var trace: QueueTrace?
     private let interrupt: () -> Void
     private let broken: (VirtqueueError) -> Void
 
@@ -91,7 +94,9 @@ public final class Virtqueue {
     public func pop() -> DescriptorChain? {
         guard isLive else { return nil }
         do throws(VirtqueueError) {
-            return try takeNext()
+            let chain = try takeNext()
+            if let chain { trace?.note(.bufferTaken, chain, chain.readableLength &+ chain.writableLength) }
+            return chain
         } catch {
             driverIsBroken(error)
             return nil
@@ -116,6 +121,7 @@ public final class Virtqueue {
     /// from the first on. The driver learns of it by the next `notifyDriver`.
     public func push(_ chain: DescriptorChain, written: UInt32) {
         guard isLive else { return }
+        trace?.note(.bufferReturned, chain, written)
         let entry = layout.used + 4 + 8 * UInt64(nextUsed & (size - 1))
         nextUsed &+= 1
         inFlight = max(0, inFlight - 1)
@@ -131,7 +137,10 @@ public final class Virtqueue {
         guard isLive, nextUsed != announcedUsed else { return }
         let previous = announcedUsed
         announcedUsed = nextUsed
-        if wantsInterrupt(since: previous) { interrupt() }
+        if wantsInterrupt(since: previous) {
+            trace?.noteInterrupt()
+            interrupt()
+        }
     }
 
     private func wantsInterrupt(since previous: UInt16) -> Bool {

@@ -115,7 +115,8 @@ final class BlockEmitter {
         cache.code.top = a.here
         return TranslatedBlock(
             host: host, eip: eip, byteCount: Int32(truncatingIfNeeded: endEIP &- eip),
-            savedEntry: Int32(entries.saved), liveEntry: Int32(entries.live), next: -1, usesWindow: usesWindow,
+            savedEntry: Int32(entries.saved), liveEntry: Int32(entries.live), next: -1,
+            usesWindow: usesWindow,
             wantsLiveFlags: wantsLiveFlags)
     }
 

@@ -49,7 +49,11 @@ extension BlockEmitter {
         case .movToSegment, .popSegment: emitLoadSegment(k)
         case .leave: emitLeave(k)
         case .movs, .stos, .lods:
-            if i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual]) { emitString(k) } else { emitRepeat(k) }
+            if i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual]) {
+                emitString(k)
+            } else {
+                emitRepeat(k)
+            }
         case .jcc, .jmp, .jcxz, .loop, .call, .ret: emitBranch(k)
         default: emitFloating(k)
         }

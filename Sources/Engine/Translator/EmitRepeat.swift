@@ -52,7 +52,8 @@ extension BlockEmitter {
         outOfLine.append { [self] in
             cache.sites.append(
                 lguest_fault_site(
-                    instruction: UInt32(truncatingIfNeeded: site), target: UInt32(truncatingIfNeeded: a.here)))
+                    instruction: UInt32(truncatingIfNeeded: site), target: UInt32(truncatingIfNeeded: a.here))
+            )
             // ECX, ESI and EDI say what is left to do.
             shiftBack(k, Host.r9, Host.r9)
             a.immediate(Host.r11, addHelper(k, endsBlock: false, missedWindow: true))

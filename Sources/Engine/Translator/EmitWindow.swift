@@ -81,7 +81,8 @@ extension BlockEmitter {
             for site in sites {
                 cache.sites.append(
                     lguest_fault_site(
-                        instruction: UInt32(truncatingIfNeeded: site), target: UInt32(truncatingIfNeeded: a.here)))
+                        instruction: UInt32(truncatingIfNeeded: site),
+                        target: UInt32(truncatingIfNeeded: a.here)))
             }
             if startPlace == .host { a.saveFlags(layout) }
             if pending != 0 { a.lea(Host.esp, .at(Host.esp, pending)) }
@@ -132,7 +133,9 @@ extension BlockEmitter {
         let i = instructions[k]
         guard usesWindow, NativeSupport.handles(i), canUseWindow(k) else { return false }
         let esp = UInt8(GPR.esp)
-        func isESP(_ operand: Operand) -> Bool { operand.kind == .register && operand.size > 1 && operand.index == esp }
+        func isESP(_ operand: Operand) -> Bool {
+            operand.kind == .register && operand.size > 1 && operand.index == esp
+        }
         guard !isESP(i.destination), !isESP(i.source), !isESP(i.third),
             i.segment != UInt8(SegmentIndex.fs), i.segment != UInt8(SegmentIndex.gs)
         else { return false }
@@ -140,7 +143,8 @@ extension BlockEmitter {
         case .push: return !i.destination.isMemory
         case .pop: return !i.destination.isMemory
         case .call, .ret: return true
-        case .mov, .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .inc, .dec, .not, .neg, .shl, .shr, .sar,
+        case .mov, .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .inc, .dec, .not, .neg, .shl, .shr,
+            .sar,
             .rol, .ror, .movzx, .movsx, .imul2, .imul3, .cmov, .set, .lea:
             return true
         default: return false

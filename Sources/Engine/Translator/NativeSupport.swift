@@ -30,7 +30,8 @@ enum NativeSupport {
     /// Whether `i` may write memory.
     static func mayWrite(_ i: Instruction) -> Bool {
         switch i.operation {
-        case .cmp, .test, .bt, .jmp, .ret, .pop, .popSegment, .prefetch: i.operation == .pop && i.destination.isMemory
+        case .cmp, .test, .bt, .jmp, .ret, .pop, .popSegment, .prefetch:
+            i.operation == .pop && i.destination.isMemory
         case .push, .pushSegment, .call, .movs, .stos, .pusha, .pushf, .enter, .xchg, .maskmov: true
         default: i.destination.isMemory || i.source.isMemory && !handles(i)
         }
@@ -41,7 +42,8 @@ enum NativeSupport {
         switch i.operation {
         case .lea, .nop, .prefetch: false
         case .push, .pop, .pushSegment, .popSegment, .movToSegment, .call, .ret, .leave, .movs, .stos, .lods,
-            .div, .idiv, .rdtsc, .x87, .mmx, .mmxImmediate, .emms, .sse, .sseNumeric, .sseImmediate, .sseCompare,
+            .div, .idiv, .rdtsc, .x87, .mmx, .mmxImmediate, .emms, .sse, .sseNumeric, .sseImmediate,
+            .sseCompare,
             .sseToGeneral, .sseFromGeneral, .sseMoveMask:
             true
         default: i.destination.isMemory || i.source.isMemory || i.third.isMemory

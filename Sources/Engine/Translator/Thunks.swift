@@ -66,7 +66,9 @@ struct Thunks {
     private static let saved = [Host.rbx, Host.rbp, 12, 13, 14, 15]
 
     /// Emits all of them at the cache's start.
-    init(_ cache: CodeCache, layout: StateLayout, bias: Int, calls: ThunkCalls, hasBMI2: Bool, hasWindows: Bool) {
+    init(
+        _ cache: CodeCache, layout: StateLayout, bias: Int, calls: ThunkCalls, hasBMI2: Bool, hasWindows: Bool
+    ) {
         var a = Assembler(cache, bias: bias)
         enter = a.here
         for register in Thunks.saved { Thunks.push(&a, register) }

@@ -62,7 +62,8 @@ public final class Translator: Engine {
         faultTable = .allocate(capacity: 1)
         faultTable.initialize(
             to: lguest_fault_table(
-                code: UInt(bitPattern: cache.code.executable), code_bytes: cache.code.size, sites: nil, count: 0,
+                code: UInt(bitPattern: cache.code.executable), code_bytes: cache.code.size, sites: nil,
+                count: 0,
                 faults: 0, stack_guard: stack.guardPage, stack_base: stack.base))
     }
 
@@ -111,7 +112,10 @@ public final class Translator: Engine {
         list.append(EngineDetail(name: "window pages mapped", value: windows.pagesMapped))
         list.append(EngineDetail(name: "window pages unmapped", value: windows.pagesUnmapped))
         list.append(EngineDetail(name: "window faults", value: faultTable.pointee.faults))
-        let names = ["next block", "indirect jump", "budget", "event", "go on", "page moved", "bytes changed", "first indirect jump"]
+        let names = [
+            "next block", "indirect jump", "budget", "event", "go on", "page moved", "bytes changed",
+            "first indirect jump",
+        ]
         for (name, count) in zip(names, exitCounts) {
             list.append(EngineDetail(name: "left code: " + name, value: count))
         }

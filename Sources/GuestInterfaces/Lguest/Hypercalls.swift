@@ -60,6 +60,8 @@ extension LguestInterface {
                 throw kill("hypercall \(frame.number) before LHCALL_LGUEST_INIT")
             }
             hypercallCounts[1] += 1
+            let mark = beginTrace(frame, queued: false)
+            defer { tap.end(mark) }
             try initialise(cpu, byVMCall: byVMCall)
         } else {
             try drainRing(cpu)
@@ -68,15 +70,17 @@ extension LguestInterface {
         cpu.eip = cpu.eip &+ length
     }
 
-    func carryOut(_ call: HypercallFrame, _ cpu: CPU) throws(GuestDeath) {
+    func carryOut(_ call: HypercallFrame, _ cpu: CPU, queued: Bool = false) throws(GuestDeath) {
         guard let kind = LguestCall(rawValue: call.number) else {
             throw kill(
                 "bad hypercall \(call.number) at \(cpu.eip.hex)",
                 suggestion:
-                    "EAX holds no hypercall number of any lguest version; was `int $0x1f` executed by mistake?"
-            )
+                    "EAX holds no hypercall number of any lguest version; was `int $0x1f` executed by mistake?",
+                topic: "hypercall")
         }
         hypercallCounts[Int(call.number)] += 1
+        let mark = beginTrace(call, queued: queued)
+        defer { tap.end(mark) }
         switch kind {
         case .flushAsync, .sendInterrupts: break
         case .lguestInit: throw kill("LHCALL_LGUEST_INIT a second time: lguest_data already exists")
@@ -160,7 +164,7 @@ extension LguestInterface {
                 edx: data.word(entry + 12), esi: layout.hcallSize > 16 ? data.word(entry + 16) : 0,
                 startsInEDX: abi.argumentsStartInEDX)
             queuedHypercalls += 1
-            try carryOut(call, cpu)
+            try carryOut(call, cpu, queued: true)
             data.setByte(layout.hcallStatus + n, 0xFF)
         }
     }

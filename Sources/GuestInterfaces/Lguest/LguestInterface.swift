@@ -8,6 +8,7 @@ import Devices
 import Engine
 import GuestMemory
 import Support
+import Tap
 import X86
 
 /// What an lguest guest needs from the machine.
@@ -67,6 +68,10 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     @exclusivity(unchecked) var requestedEnd: GuestEnd?
     /// When the clock event fires, in monotonic nanoseconds.
     @exclusivity(unchecked) var clockEvent: UInt64?
+    /// The processor's own from `start` on.
+    @exclusivity(unchecked) var tap = TraceTap()
+    /// Number of the first of our kinds of events.
+    @exclusivity(unchecked) var firstKind = 0
 
     /// What `attend` could not throw.
     @exclusivity(unchecked) private var keptDeath: GuestDeath?
@@ -120,8 +125,8 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     }
 
     /// Every misbehaviour that ends a guest is made here.
-    func kill(_ reason: String, suggestion: String? = nil) -> GuestDeath {
-        GuestDeath(reason, suggestion: suggestion)
+    func kill(_ reason: String, suggestion: String? = nil, topic: String? = nil) -> GuestDeath {
+        GuestDeath(reason, suggestion: suggestion, topic: topic)
     }
 }
 

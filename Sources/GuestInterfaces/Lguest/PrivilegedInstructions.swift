@@ -30,6 +30,7 @@ extension LguestInterface {
             cpu[r32: Int(i.destination.index)] = 0
         default: return false
         }
+        traceEmulated(i, cpu)
         counters.emulatedInstructions += 1
         // A port may have ended the guest or raised an interrupt.
         wantsMachine = true

@@ -19,6 +19,9 @@ enum LguestSegments {
 
 extension LguestInterface {
     public func start(_ cpu: CPU, entryPoint: UInt32) {
+        tap = cpu.owner.tap
+        firstKind = tap.define(LguestTrace.kinds)
+        tap.stubs = LguestTrace.stubs
         cpu.resetFlat()
         cpu.resetFPU()
         cpu.system.usesPrivateGDT = true

@@ -59,6 +59,8 @@ extension LguestInterface {
             throw unhandled(Fault(vector: vector, errorCode: errorCode ?? 0), cpu)
         }
         counters.traps[Int(vector)] += 1
+        let mark = beginTrace(vector, errorCode, gate, cpu)
+        defer { tap.end(mark) }
         let stack = try pushFrame(errorCode: errorCode, cpu)
         enter(gate, stack, cpu)
     }
@@ -98,7 +100,8 @@ extension LguestInterface {
             throw kill(
                 "bad stack page \(top.hex): the guest's kernel stack cannot take a trap frame",
                 suggestion:
-                    "a kernel stack overflow, or a page table without the kernel's stack, looks like this")
+                    "a kernel stack overflow, or a page table without the kernel's stack, looks like this",
+                topic: "SET_STACK")
         }
         cpu[r32: GPR.esp] = top
         return stack
@@ -138,7 +141,7 @@ extension LguestInterface {
             data == nil ? "before LGUEST_INIT" : "the guest has set no handler for it"
         let reason =
             "unhandled trap \(fault.vector) (\(name)) \(place): \(when)\(detail(fault, cpu))"
-        return kill(reason, suggestion: suggestion(fault, cpu))
+        return kill(reason, suggestion: suggestion(fault, cpu), topic: "trap \(fault.vector)")
     }
 
     /// What else is known about the trap, in parentheses.

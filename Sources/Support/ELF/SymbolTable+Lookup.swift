@@ -36,6 +36,18 @@ extension SymbolTable {
         return (entries.first(where: matches) ?? absolutes.first(where: matches)).map(symbol)
     }
 
+    /// The address of the nearest symbol at or below `address`: what `lookup` finds, without its name.
+    public func start(at address: UInt32) -> UInt32? {
+        guard let linked = linkedAddress(address) else { return nil }
+        return nearest(to: linked)?.address
+    }
+
+    /// From the lowest symbol to the highest; nil when there are none.
+    public var addresses: ClosedRange<UInt32>? {
+        guard let first = entries.first, let last = entries.last else { return nil }
+        return first.address...last.address
+    }
+
     /// The virtual address of the place that `address` means, or nil when it is not in the image.
     /// Linked addresses win: where both readings are possible, physical ones are only meant below
     /// the image, before paging.

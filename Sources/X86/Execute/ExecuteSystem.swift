@@ -62,17 +62,28 @@ extension CPU {
             let bits = UInt32(value & 15) | system.cr0 & ControlBits.pe
             try setCR0(system.cr0 & ~15 | bits)
         case .clts: system.cr0 &= ~ControlBits.ts
-        case .invlpg: owner.tables.flush(page: try operandAddressUnchecked(i) >> 12)
-        case .movFromControl: self[r32: Int(i.destination.index)] = controlRegister(Int(i.source.index))
-        case .movToControl: try setControlRegister(Int(i.destination.index), self[r32: Int(i.source.index)])
+        case .invlpg:
+            let address = try operandAddressUnchecked(i)
+            traceInvalidation(address)
+            owner.tables.flush(page: address >> 12)
+        case .movFromControl:
+            let value = controlRegister(Int(i.source.index))
+            traceControl(.controlRead, Int(i.source.index), value)
+            self[r32: Int(i.destination.index)] = value
+        case .movToControl:
+            let value = self[r32: Int(i.source.index)]
+            traceControl(.controlWrite, Int(i.destination.index), value)
+            try setControlRegister(Int(i.destination.index), value)
         case .movFromDebug: self[r32: Int(i.destination.index)] = try debugRegister(i.source.index)
         case .movToDebug: try setDebugRegister(i.destination.index, self[r32: Int(i.source.index)])
         case .wbinvd, .invd: break
         case .rdmsr:
             guard let value = readModelSpecific(self[r32: GPR.ecx]) else { throw .generalProtection() }
+            traceModelSpecific(.msrRead, value)
             setPair(value)
         case .wrmsr:
             let value = UInt64(self[r32: GPR.edx]) << 32 | UInt64(self[r32: GPR.eax])
+            traceModelSpecific(.msrWrite, value)
             guard writeModelSpecific(self[r32: GPR.ecx], value) else { throw .generalProtection() }
         default: throw .invalidOpcode
         }

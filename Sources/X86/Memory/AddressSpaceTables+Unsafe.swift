@@ -89,7 +89,8 @@ public final class AddressSpaceTables {
             let offset = table * AddressSpaceTables.tableBytes + start
             // SAFETY: replaces a page-aligned part of this object's own mapping.
             let mapped = mmap(
-                block + offset, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memory,
+                block + offset, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+                memory,
                 off_t(offset))
             guard mapped != MAP_FAILED else { return false }
         }

@@ -4,6 +4,7 @@
 // reading a field costs a load: no reference counting, no exclusivity checks in the run loop.
 
 import GuestMemory
+import Tap
 
 /// What surrounds the processor: everything an instruction can reach that is neither a register
 /// nor RAM. All addresses are physical, all values little-endian in the low bytes.
@@ -48,6 +49,8 @@ public final class CPUStorage {
     public let tables: TranslationTables
     public let environment: any CPUEnvironment
     let state: UnsafeMutablePointer<CPUState>
+    /// Records what happens at the edges of guest code; off until somebody wants to see.
+    public let tap = TraceTap()
     /// Where stores go that must be undone; nil except in tests and in lockstep.
     @exclusivity(unchecked) public var rehearsal: Rehearsal?
 
@@ -58,6 +61,13 @@ public final class CPUStorage {
         state = .allocate(capacity: 1)
         // SAFETY: freshly allocated for exactly one value.
         state.initialize(to: CPUState(tables: tables))
+        // SAFETY: stored fields of a value that stays where it is for the life of this object, and of the tap.
+        tap.connect(
+            TraceContext(
+                eip: withUnsafePointer(to: &state.pointee.eip) { $0 },
+                ring: withUnsafePointer(to: &state.pointee.cpl) { $0 },
+                cr3: withUnsafePointer(to: &state.pointee.cr3) { $0 },
+                instructions: withUnsafePointer(to: &state.pointee.instructions) { $0 }))
         let cpu = CPU(state: state, storage: Unmanaged.passUnretained(self))
         cpu.resetFlat()
     }

@@ -58,7 +58,8 @@ extension CPU {
         let zero: UInt32 = result == 0 ? EFLAGS.zf : 0
         let even: UInt32 = parity ? EFLAGS.pf : 0
         let sign = (result >> 31 ^ aux & 1) << 7
-        return eflagsOther | 2 | aux >> 31 | even | (aux & 8) << 1 | zero | sign | ((aux ^ aux << 1) >> 31) << 11
+        return eflagsOther | 2 | aux >> 31 | even | (aux & 8) << 1 | zero | sign | ((aux ^ aux << 1) >> 31)
+            << 11
     }
 
     /// Sets all of EFLAGS without any privilege check.
@@ -77,7 +78,8 @@ extension CPU {
         let cf = value & 1
         let of = (value >> 11) & 1
         flagAux =
-            cf << 31 | (cf ^ of) << 30 | (value & EFLAGS.af) >> 1 | (value >> 7) & 1 | ((~value >> 2) & 1) << 8
+            cf << 31 | (cf ^ of) << 30 | (value & EFLAGS.af) >> 1 | (value >> 7) & 1 | ((~value >> 2) & 1)
+            << 8
     }
 
     /// For a guest interface that enters a handler: clears TF, VM, RF and NT, sets IF.

@@ -78,6 +78,19 @@ extension CPU {
     /// Pushes the frame and enters the handler of `vector`. For a software interrupt, EIP must already be
     /// behind the instruction; when the delivery itself faults, the caller puts it back.
     public func deliver(vector: UInt8, errorCode: UInt32?, source: EventSource) throws(Fault) {
+        let mark = beginTrace(vector, errorCode, source)
+        do throws(Fault) {
+            try enterHandler(of: vector, errorCode, source)
+        } catch {
+            owner.tap.cancel(mark)
+            throw error
+        }
+        endTrace(mark, vector)
+    }
+
+    private func enterHandler(
+        of vector: UInt8, _ errorCode: UInt32?, _ source: EventSource
+    ) throws(Fault) {
         let external: UInt32 = source == .software ? 0 : 1
         let gate = try interruptGate(vector, source, external)
         if gate.type == Descriptor.SystemType.task {

@@ -220,6 +220,7 @@ extension CPU {
         let offset = try stackElement(start, size: size)
         // The mask is that of the privilege before the return.
         let allowed = popfMask | EFLAGS.rf
+        let wasKernel = cpl != 3
         // There is no virtual-8086 mode: CPUID does not announce VME, and Linux enters it only for vm86(2).
         if image & EFLAGS.vm != 0 && cpl == 0 && size == 4 { throw .generalProtection() }
         try returnTo(selector, offset, frame: stackOffset(start, 3 * Int32(size)), size: size, release: 0)
@@ -227,6 +228,7 @@ extension CPU {
         if size == 4 && image & EFLAGS.rf != 0 { eflagsOther |= EFLAGS.rf }
         if size == 4 && cpl > oldLevel { cacheReturn(from: oldLevel) }
         recordBranch(to: offset)
+        if wasKernel && cpl == 3 { traceUser() }
     }
 
     /// Switches to the stack that the TSS holds for `level`, with `fill` pushing onto it.
@@ -264,6 +266,7 @@ extension CPU {
     }
 
     func systemEnter() throws(Fault) {
+        traceFastSystemCall()
         let selector = UInt16(truncatingIfNeeded: system.sysenterCS)
         guard selector & 0xFFFC != 0 else { throw .generalProtection() }
         eflagsOther &= ~(EFLAGS.interrupt | EFLAGS.vm | EFLAGS.rf)
@@ -288,6 +291,7 @@ extension CPU {
         self[r32: GPR.esp] = self[r32: GPR.ecx]
         eip = target
         recordBranch(to: target)
+        traceUser()
     }
 
     func loadLDT(

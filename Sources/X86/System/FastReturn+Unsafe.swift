@@ -36,6 +36,7 @@ extension CPU {
         self[r32: GPR.esp] = newTop
         eip = target
         recordBranch(to: target)
+        traceUser()
         return image
     }
 
@@ -54,7 +55,9 @@ extension CPU {
         if cpl != level { setPrivilege(level) }
         eip = target
         recordBranch(to: target)
-        if mode != .flat32 || !code.isFlat || !code.isBig || !(stack?.isFlat ?? true) || !(stack?.isBig ?? true) {
+        if mode != .flat32 || !code.isFlat || !code.isBig || !(stack?.isFlat ?? true)
+            || !(stack?.isBig ?? true)
+        {
             updateMode()
         }
     }

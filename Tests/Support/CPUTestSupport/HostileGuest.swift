@@ -73,7 +73,7 @@ public final class HostileGuest {
             outcome.events += 1
             var delivery = Delivery.entered
             switch interpreter.run(cpu, budget: 50) {
-            case .budget: break
+            case .budget, .edge: break
             case .exception(let fault): delivery = cpu.raise(fault)
             case .softwareInterrupt(let vector, let length):
                 delivery = cpu.raiseSoftwareInterrupt(vector, length: length)

@@ -153,7 +153,7 @@ public final class MicroGuest {
         for _ in 0..<budget {
             var delivery = Delivery.entered
             switch interpreter.run(cpu, budget: 1) {
-            case .budget: break
+            case .budget, .edge: break
             case .exception(let fault): delivery = cpu.raise(fault)
             case .softwareInterrupt(let vector, let length):
                 delivery = cpu.raiseSoftwareInterrupt(vector, length: length)

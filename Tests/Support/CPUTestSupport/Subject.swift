@@ -232,7 +232,7 @@ public final class Subject {
         o.eip = cpu.eip
         for index in 0..<6 { o.selectors[index] = cpu[segment: index].selector }
         switch exit {
-        case nil, .budget: break
+        case nil, .budget, .edge: break
         case .exception(let fault):
             // The far jump behind the bytes was taken.
             if fault.address == UInt32(ORACLE_EXIT) && o.eip == fault.address {

@@ -5,6 +5,7 @@
 // features, are read when it announces something.
 
 import GuestMemory
+import Tap
 
 /// Joins one `VirtioDevice` to a descriptor. Belongs to the thread of the virtual CPU.
 public final class DevicePageTransport {
@@ -30,6 +31,9 @@ public final class DevicePageTransport {
     let queues: [Queue]
     /// Told once for each failure, until the next reset: what the driver did wrong.
     public var onFailure: ((_ device: String, _ error: VirtqueueError) -> Void)?
+
+    /// Where to record what goes through the queues; taken over at activation.
+    public var tap: TraceTap?
 
     private let memory: GuestMemory
     private let interrupts: any InterruptLines
@@ -109,9 +113,9 @@ public final class DevicePageTransport {
     /// The guest has announced a queue, which it may do before it says that it is ready.
     func kick(_ index: Int) {
         activate()
-        if live.indices.contains(index), let queue = live[index], queue.isLive {
-            device.queueNotified(index)
-        }
+        guard live.indices.contains(index), let queue = live[index], queue.isLive else { return }
+        guard let trace = queue.trace else { return device.queueNotified(index) }
+        trace.kick { device.queueNotified(index) }
     }
 
     private func activate() {
@@ -132,10 +136,12 @@ public final class DevicePageTransport {
 
     private func makeQueue(_ index: Int, _ features: VirtioFeatures) throws(VirtqueueError) -> Virtqueue {
         let (interrupts, irq) = (interrupts, queues[index].irq)
-        return try Virtqueue(
+        let queue = try Virtqueue(
             index: index, layout: queues[index].layout, features: features, memory: memory,
             interrupt: { interrupts.raise(irq: irq) },
             broken: { [weak self] in self?.fail($0) })
+        queue.trace = tap.map { QueueTrace($0, device, queue: index) }
+        return queue
     }
 
     /// There is no interrupt for this: a driver sees it when it looks.

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the lguest interface tells the tap: every hypercall by name with its arguments, and what it reflects to
+// the guest. Beyond this folder nobody knows a hypercall's number.
+
+import Tap
+import X86
+
+enum LguestTrace {
+    /// The categories that hypercalls may belong to.
+    static let calls: TraceCategory = [.hypercall, .pagetable, .schedule]
+    /// Those of what is reflected.
+    static let reflections: TraceCategory = [.trap, .syscall, .irq]
+
+    /// Beginnings of the names of guest functions that only pass requests on: whoever calls them is of interest.
+    static let stubs = [
+        "lguest_", "lazy_hcall", "async_hcall", "hcall", "lazy_load_tls", "Hypervisor.", "AsyncRing.",
+        "hypercall", "iowrite", "ioread",
+    ]
+
+    /// A kind for each hypercall number from 0 on.
+    static let kinds: [EventKind] = (0...19).map { number in
+        LguestCall(rawValue: number)?.eventKind ?? EventKind("CALL_\(number)", .hypercall)
+    }
+}
+
+extension LguestCall {
+    /// The call as an event. Its name in a trace is that of the headers without the prefix.
+    var eventKind: EventKind {
+        let short = String(name.dropFirst("LHCALL_".count))
+        return EventKind(short, LguestTrace.calls.intersection(categories), arguments, topic: name)
+    }
+
+    private var categories: TraceCategory {
+        switch self {
+        case .flushTLB, .setPMD, .setPTE, .setPGD: [.hypercall, .pagetable]
+        case .newPageTable: [.hypercall, .pagetable, .schedule]
+        case .setStack: [.hypercall, .schedule]
+        default: .hypercall
+        }
+    }
+
+    private var arguments: [EventArgument] {
+        typealias A = EventArgument
+        return switch self {
+        case .flushAsync, .sendInterrupts, .halt: []
+        case .lguestInit: [A("lguest_data", .physical)]
+        case .shutdown: [A("text", .physical), A("reason", .decimal)]
+        case .loadGDT: [A("table", .physical), A("entries", .decimal)]
+        case .newPageTable: [A("pgdir", .physical)]
+        case .flushTLB: [A("everything", .boolean)]
+        case .loadIDTEntry: [A("vector", .vector), A("low", .hex), A("high", .hex)]
+        case .setStack: [A("ss", .hex), A("esp", .address), A("pages", .decimal)]
+        case .ts: [A("set", .boolean)]
+        case .setClockEvent: [A("in", .nanoseconds)]
+        case .setPMD: [A("pmd", .physical), A("index", .decimal)]
+        case .setPTE: [A("pgdir", .physical), A("va", .address), A("pte", .entry), A("pte_high", .upper)]
+        case .setPGD: [A("pgdir", .physical), A("index", .decimal)]
+        case .loadTLS: [A("table", .physical), A("cpu", .decimal)]
+        case .notify: [A("address", .physical)]
+        case .loadGDTEntry: [A("index", .decimal), A("low", .hex), A("high", .hex)]
+        }
+    }
+}
+
+extension LguestInterface {
+    @inline(__always)
+    func beginTrace(_ call: HypercallFrame, queued: Bool) -> TraceTap.Mark {
+        guard tap.wants(LguestTrace.calls) else { return .none }
+        // Kernels without PAE leave something in ESI that means nothing.
+        let fourth = abi.isPAE ? call.a4 : 0
+        return tap.begin(firstKind + Int(call.number), call.a1, call.a2, call.a3, fourth, queued: queued)
+    }
+
+    /// A trap, system call or interrupt that the guest's handler is about to get.
+    @inline(__always)
+    func beginTrace(_ vector: UInt8, _ errorCode: UInt32?, _ gate: Descriptor, _ cpu: CPU) -> TraceTap.Mark {
+        guard tap.wants(LguestTrace.reflections) else { return .none }
+        let handler = gate.gateOffset
+        let number = UInt32(vector)
+        if vector == 0x80 {
+            return tap.begin(
+                .systemCall, cpu[r32: GPR.eax], cpu[r32: GPR.ebx], cpu[r32: GPR.ecx], cpu[r32: GPR.edx])
+        }
+        if vector == Vector.pageFault {
+            return tap.begin(.pageFault, cpu.system.cr2, errorCode ?? 0, handler, number)
+        }
+        if vector >= LguestInterface.irqBase {
+            return tap.begin(.interrupt, number - UInt32(LguestInterface.irqBase), number, handler)
+        }
+        return tap.begin(.trap, number, errorCode ?? 0, handler)
+    }
+
+    /// A privileged instruction that was carried out here. Ports are traced by their bus.
+    func traceEmulated(_ i: Instruction, _ cpu: CPU) {
+        guard tap.wants([.cr, .msr]) else { return }
+        switch i.operation {
+        case .rdmsr:
+            tap.note(.msrRead, cpu[r32: GPR.ecx], cpu[r32: GPR.eax], cpu[r32: GPR.edx])
+        case .wrmsr:
+            tap.note(.msrWrite, cpu[r32: GPR.ecx], cpu[r32: GPR.eax], cpu[r32: GPR.edx])
+        case .movFromControl:
+            tap.note(.controlRead, UInt32(i.source.index), cpu[r32: Int(i.destination.index)])
+        case .movToControl:
+            tap.note(.controlWrite, UInt32(i.destination.index), cpu[r32: Int(i.source.index)])
+        default: break
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Names for places in the guest: from a file when there is one, else from the table that a Linux kernel keeps
+// in its own memory.
+
+import Boot
+import GuestMemory
+import Support
+import Trace
+import X86
+
+/// The guest kernel's symbols, wherever they can be had.
+public final class GuestSymbols {
+    private var table: SymbolTable?
+    private let cpu: CPU
+    private let memory: GuestMemory
+    private let clock: any HostClock
+    /// Searches that are left, and when the next one may be.
+    private var searches = 4
+    private var nextSearch: UInt64 = 0
+    private var text: ClosedRange<UInt32>?
+    /// Called when symbols have turned up.
+    var onFound: () -> Void = {}
+
+    /// Memory beyond this is not searched (bytes): kernels lie low.
+    private static let searched: UInt64 = 96 << 20
+
+    init(_ table: SymbolTable?, _ cpu: CPU, clock: any HostClock) {
+        self.table = table
+        self.cpu = cpu
+        self.clock = clock
+        memory = cpu.memory
+    }
+
+    /// The place that `address` is in, or nil.
+    public func lookup(_ address: UInt32) -> SymbolicAddress? {
+        if table == nil { search() }
+        return table?.lookup(address)
+    }
+
+    /// The beginning of the function that `address` is in, or nil where that is not known.
+    func function(at address: UInt32) -> UInt32? { table?.start(at: address) }
+
+    /// The address of the symbol called `name`, or nil.
+    public func address(of name: String) -> UInt32? {
+        if table == nil { search() }
+        return table?.lookup(name: name)?.address
+    }
+
+    /// Where the kernel's code is.
+    var textRange: ClosedRange<UInt32> {
+        if let text { return text }
+        guard let table, let all = table.addresses else { return 0xC000_0000...0xFFFF_EFFF }
+        let first = table.lookup(name: "_text") ?? table.lookup(name: "_stext")
+        let low = first?.address ?? all.lowerBound
+        let high = table.lookup(name: "_etext")?.address ?? all.upperBound
+        let range = low <= high ? low...high : all
+        text = range
+        return range
+    }
+
+    /// A kernel that unpacks itself has no table before it is done, so a search is repeated a few times.
+    private func search() {
+        guard searches > 0, cpu.system.cr0 & ControlBits.pg != 0 else { return }
+        let now = clock.monotonicNanoseconds()
+        guard now >= nextSearch else { return }
+        searches -= 1
+        nextSearch = now &+ 1_000_000_000
+        let bytes = (try? memory.readBytes(0, count: Int(min(memory.ramSize, Self.searched)))) ?? []
+        guard let found = Kallsyms(in: bytes) else { return }
+        table = SymbolTable(found.symbols)
+        searches = 0
+        onFound()
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How one system call, one page fault and one network packet travel: of all that a run holds, a few are kept that
+// show much in few steps.
+
+import Tap
+
+struct Journeys {
+    enum Topic: Int, CaseIterable {
+        case systemCall, pageFault, packetOut, packetIn
+        case bufferOut
+
+        var title: String {
+            switch self {
+            case .systemCall: "a system call"
+            case .pageFault: "a page fault"
+            case .packetOut: "a network packet on its way out"
+            case .packetIn: "a network packet on its way in"
+            case .bufferOut: "a buffer on its way through a virtqueue"
+            }
+        }
+    }
+
+    struct Journey {
+        var name: String
+        var steps: [SeenEvent]
+        /// Different kinds of events in it.
+        var variety: Int
+    }
+
+    /// Steps that are kept at most.
+    private static let limit = 40
+    /// Journeys of one topic that are shown.
+    private static let shown = 3
+
+    private var open: [Topic: Journey] = [:]
+    private(set) var best: [Topic: [Journey]] = [:]
+    /// The last few events, for what a packet's journey begins with.
+    private var recent: [SeenEvent] = []
+
+    mutating func add(_ event: SeenEvent, _ role: EventRole, _ kind: EventKind, _ names: [String]) {
+        for topic in Topic.allCases where open[topic] != nil {
+            open[topic]?.steps.append(event)
+            if (open[topic]?.steps.count ?? 0) > Self.limit { open[topic] = nil }
+        }
+        switch role {
+        case .systemCall:
+            begin(.systemCall, event, SystemCallNames.name(event.arguments[0]) ?? "system call")
+        case .pageFault where open[.pageFault] == nil:
+            begin(.pageFault, event, event.ring == 3 ? "in a program" : "in the kernel")
+        case .toUser:
+            finish(.systemCall)
+            finish(.pageFault)
+        case .take, .give, .interrupt: follow(event, role, names)
+        default: break
+        }
+        if kind.categories.contains(.pagetable), open[.pageFault]?.steps.first?.ring ?? 3 != 3 {
+            finish(.pageFault)
+        }
+        recent.append(event)
+        if recent.count > 16 { recent.removeFirst(8) }
+    }
+
+    /// Buffers: out from the driver's kick to the interrupt that gives it back, in from the device's filling to the
+    /// driver's handler.
+    private mutating func follow(_ event: SeenEvent, _ role: EventRole, _ names: [String]) {
+        let queue = names.indices.contains(Int(event.arguments[0])) ? names[Int(event.arguments[0])] : ""
+        switch role {
+        case .take where queue == "net.tx": beginBuffer(.packetOut, event, "\(event.arguments[2]) bytes")
+        case .take where !queue.hasSuffix(".rx"): beginBuffer(.bufferOut, event, queue)
+        case .give where queue == "net.rx": begin(.packetIn, event, "\(event.arguments[2]) bytes")
+        case .give where queue == "net.tx": finish(.packetOut)
+        case .give where !queue.hasSuffix(".rx"): finish(.bufferOut)
+        case .interrupt: finish(.packetIn)
+        default: break
+        }
+    }
+
+    private mutating func beginBuffer(_ topic: Topic, _ event: SeenEvent, _ name: String) {
+        guard open[topic] == nil else { return }
+        begin(topic, event, name)
+        // With what led to it: the register write and the kick that are still going on.
+        let causes = recent.filter { $0.end >= event.time && $0.duration != nil }
+        open[topic]?.steps.insert(contentsOf: causes, at: 0)
+    }
+
+    private mutating func begin(_ topic: Topic, _ event: SeenEvent, _ name: String) {
+        open[topic] = Journey(name: name, steps: [event], variety: 0)
+    }
+
+    private mutating func finish(_ topic: Topic) {
+        guard var journey = open.removeValue(forKey: topic), journey.steps.count > 1 else { return }
+        journey.variety = Set(journey.steps.map(\.kind)).count
+        var kept = best[topic] ?? []
+        // One of each name, the most varied, and of those the shortest.
+        if let same = kept.firstIndex(where: { $0.name == journey.name }) {
+            if Self.isBetter(journey, kept[same]) { kept[same] = journey }
+        } else {
+            kept.append(journey)
+        }
+        kept.sort(by: Self.isBetter)
+        best[topic] = Array(kept.prefix(Self.shown))
+    }
+
+    private static func isBetter(_ a: Journey, _ b: Journey) -> Bool {
+        a.variety != b.variety ? a.variety > b.variety : a.steps.count < b.steps.count
+    }
+}
