@@ -11,7 +11,17 @@ extension LguestInterface: InterruptLines {
     static let irqBase: UInt8 = 32
 
     public func raise(irq: Int) {
-        pendingInterrupts |= 1 << UInt32(irq & 31)
+        let bit = 1 << UInt32(irq & 31) as UInt32
+        pendingInterrupts |= bit
+        guard let data, data.blockedInterrupts & bit == 0 else { return }
+        // A guest that has interrupts disabled is told where it looks when it enables them, and asks for them
+        // then: usually still in the function that has started the request. A guest that has them enabled gets
+        // this one before its next block.
+        if let pending = data.layout.irqPending, !data.interruptsEnabled {
+            data.set(pending, 0x200)
+        } else {
+            cpu?.attention |= Attention.interrupt
+        }
     }
 
     public func lower(irq: Int) {
@@ -23,7 +33,7 @@ extension LguestInterface: InterruptLines {
     public func deliverInterrupts(_ cpu: CPU, now: UInt64) throws(GuestDeath) -> Bool {
         if let due = clockEvent, now >= due {
             clockEvent = nil
-            raise(irq: 0)
+            pendingInterrupts |= 1
         }
         guard let data else { return !isHalted }
         // The original wrote the wall clock at interrupts only. Until the guest trusts its TSC (two seconds

@@ -48,6 +48,8 @@ public final class LguestInterface: GuestInterface {
     var hypercallCounts = [UInt64](repeating: 0, count: 20)
     var queuedHypercalls: UInt64 = 0
 
+    /// Nil before the start.
+    var cpu: CPU?
     /// Nil before LGUEST_INIT.
     var data: LguestData?
     var abi = LguestABI()

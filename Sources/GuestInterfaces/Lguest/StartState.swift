@@ -19,6 +19,7 @@ enum LguestSegments {
 
 extension LguestInterface {
     public func start(_ cpu: CPU, entryPoint: UInt32) {
+        self.cpu = cpu
         cpu.resetFlat()
         cpu.resetFPU()
         cpu.system.usesPrivateGDT = true

@@ -56,7 +56,7 @@ enum NetStack {
         let to = Wire.read32(header + 16)
         // No options, no fragments.
         guard Memory.read8(header) == 0x45, length >= 28, length + Offset.ip <= frame.count,
-            Wire.read16(header + 6) & 0x3FFF == 0, to == address || to == 0xFFFF_FFFF
+            Wire.read16(header + 6) & 0x3FFF == 0, to == address || address == 0 || to == 0xFFFF_FFFF
         else { return }
         guard Wire.fold(Wire.sum(header, 20)) == 0xFFFF else {
             bad += 1

@@ -68,11 +68,10 @@ final class PasstBackend: NetworkBackend {
 
     func send(_ frame: HostBuffers, _ offload: FrameOffload) {
         guard !hasEnded, outgoing.count < Self.outgoingLimit else { return }
-        for whole in FrameFinisher.finish(frame.bytes, offload) {
-            let length = UInt32(whole.count).bigEndian
-            outgoing += (0..<4).map { UInt8(truncatingIfNeeded: length >> UInt32(8 * $0)) }
-            outgoing += whole
-        }
+        guard let whole = FrameFinisher.finish(frame.bytes, offload) else { return }
+        let length = UInt32(whole.count).bigEndian
+        outgoing += (0..<4).map { UInt8(truncatingIfNeeded: length >> UInt32(8 * $0)) }
+        outgoing += whole
     }
 
     func sendingEnded() {
@@ -126,8 +125,8 @@ final class PasstBackend: NetworkBackend {
                 return true
             }
             guard incoming.count - position >= 4 + length else { break }
-            let frame = NetworkFrame(bytes: Array(incoming[position + 4..<position + 4 + length]))
-            guard client?.frameArrived(frame) ?? true else { return false }
+            let frame = incoming[position + 4..<position + 4 + length]
+            guard client?.frameArrived(frame, FrameOffload()) ?? true else { return false }
             position += 4 + length
         }
         return true

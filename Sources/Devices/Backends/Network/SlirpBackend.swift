@@ -76,7 +76,7 @@ final class SlirpBackend: NetworkBackend {
         guard !held.isEmpty else { return }
         while var frame = held.first {
             if !accepted.contains(.checksum) { frame.offload.flags = 0 }
-            guard client.frameArrived(frame) else { break }
+            guard client.frameArrived(frame.bytes[...], frame.offload) else { break }
             held = held.dropFirst()
         }
         client.framesEnded()
