@@ -303,8 +303,8 @@ static int do_up(char **w) {
     result = CALL3(ioctl, socket, 0x8914, request);  // SIOCSIFFLAGS
     if (result < 0) return wrong("up", result);
     if (w[4]) {
-        // struct rtentry: destination, gateway, mask, flags (1 up, 2 gateway).
-        uint8_t route[64];
+        // struct rtentry: destination, gateway, mask, flags (1 up, 2 gateway); no device named.
+        uint8_t route[96];
         memset(route, 0, sizeof route);
         *(struct address *)(route + 4) = make_address(0, 0);
         *(struct address *)(route + 20) = make_address(parse_address(w[4]), 0);

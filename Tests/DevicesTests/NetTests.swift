@@ -11,6 +11,7 @@ import Testing
 /// Keeps what is sent, and hands over what the test has to receive.
 final class FakeNetwork: NetworkBackend {
     var offloads: NetworkOffloads = .all
+    var leaves: NetworkOffloads = .all
     private(set) var sent: [NetworkFrame] = []
     private(set) var accepted: NetworkOffloads = []
     private var waiting: [NetworkFrame] = []

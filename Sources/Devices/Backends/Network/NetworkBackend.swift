@@ -75,6 +75,8 @@ protocol NetworkClient: AnyObject {
 protocol NetworkBackend: AnyObject {
     /// What it can do to frames that are sent.
     var offloads: NetworkOffloads { get }
+    /// What it may leave undone in frames that it delivers, to a client that has accepted it.
+    var leaves: NetworkOffloads { get }
     /// Frames go to `client` from now on; `accepted` is what it can do to them. The client is not kept alive.
     /// May be called again, with another set.
     func start(client: any NetworkClient, accepted: NetworkOffloads)

@@ -30,6 +30,8 @@ final class SlirpBackend: NetworkBackend {
 
     /// Checksums and segmentation are done on the stack's thread.
     var offloads: NetworkOffloads { .all }
+    /// Its frames are short: a driver need not make room for long ones.
+    var leaves: NetworkOffloads { .checksum }
 
     func start(client: any NetworkClient, accepted: NetworkOffloads) {
         self.client = client

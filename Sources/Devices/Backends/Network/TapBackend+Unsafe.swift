@@ -78,6 +78,7 @@ final class TapBackend: NetworkBackend {
     }
 
     var offloads: NetworkOffloads { .all }
+    var leaves: NetworkOffloads { .all }
 
     func start(client: any NetworkClient, accepted: NetworkOffloads) {
         self.client = client
