@@ -126,13 +126,15 @@ struct DiskTests {
         guard HostTool.path("unshare") != nil, HostTool.path("mount") != nil else {
             try Test.cancel("no unshare or mount on this host")
         }
-        // Where files are: 2 MiB for a disk of 4.
-        let image = overlay ? "truncate -s 4M /tmp/i; cp /tmp/i /tmp/i2" : "truncate -s 4M \"$D/i\""
-        let block = overlay ? "--block=/tmp/i,overlay=\"$D/o\"" : "--block=\"$D/i\""
+        // The disk of 4 MiB, or its overlay, is on a file system of 2 MiB.
+        let image = overlay ? "$W/large/i" : "$W/small/i"
+        let block = "--block=\"\(image)\"" + (overlay ? ",overlay=\"$W/small/o\"" : "")
         let script = """
-            D=/mnt; mount -t tmpfs -o size=2m tmpfs /mnt && mount -t tmpfs tmpfs /tmp || exit 77
-            \(image)
+            W=$(mktemp -d); mkdir $W/small $W/large
+            mount -t tmpfs -o size=2m tmpfs $W/small && mount -t tmpfs tmpfs $W/large || { rm -rf $W; exit 77; }
+            truncate -s 4M "\(image)"
             "\(program)" --timeout=100 \(block) 32m "$G" 'run=disk fill \(way) 0; disk info \(way) 0'
+            status=$?; umount $W/small $W/large; rm -rf $W; exit $status
             """
         let guest = FileManager.default.currentDirectoryPath + "/" + BuiltinGuestFile.path
         let path = BuiltinGuestFile.path.hasPrefix("/") ? BuiltinGuestFile.path : guest
