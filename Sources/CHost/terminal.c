@@ -221,6 +221,11 @@ void lguest_terminal_watch_window(int event_fd) {
         struct sigaction action = {.sa_handler = on_window, .sa_flags = SA_RESTART};
         sigemptyset(&action.sa_mask);
         if (!watching) sigaction(SIGWINCH, &action, &previous_window);
+        // Whoever started us may have left it blocked: threads of many runtimes do.
+        sigset_t window;
+        sigemptyset(&window);
+        sigaddset(&window, SIGWINCH);
+        pthread_sigmask(SIG_UNBLOCK, &window, NULL);
     } else if (watching) {
         sigaction(SIGWINCH, &previous_window, NULL);
         window_event = -1;

@@ -1,106 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Linux's own drivers against our devices: a disk with a file system, the network without privileges, and
-// lguest killed in the middle of writing. Kernels and tools that are not there are skipped by name.
+// Linux's own drivers against our devices, on a kernel of each series from 2.6.24 on: a disk with a file system, both
+// kinds of network, restart, and lguest killed in the middle of writing. What is not there is skipped by name.
 
 import Foundation
 import LguestKit
 import TestSupport
 import Testing
 
-/// A file that goes away with this object.
-private final class ScratchFile {
-    let path = NSTemporaryDirectory() + "/lguest-scratch-" + UUID().uuidString
-
-    /// - Parameter size: bytes, all zero; nil for no file yet.
-    init(size: Int?) {
-        if let size { _ = FileManager.default.createFile(atPath: path, contents: Data(count: size)) }
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
-/// Runs a host tool; false when it fails, nil when it is not there.
-private func run(_ tool: String, _ arguments: [String]) throws -> Bool? {
-    let folders = ["/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/"]
-    guard let path = folders.map({ $0 + tool }).first(where: FileManager.default.isExecutableFile) else {
-        return nil
-    }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
-    process.arguments = arguments
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    return process.terminationStatus == 0
-}
-
-/// What a host tool prints.
-private func output(of path: String, _ arguments: [String]) throws -> String {
-    let process = Process()
-    let output = Pipe()
-    process.executableURL = URL(fileURLWithPath: path)
-    process.arguments = arguments
-    process.standardOutput = output
-    try process.run()
-    defer { process.waitUntilExit() }
-    return String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-}
-
-private let prologue = """
-    #!/bin/sh
-    export PATH=/bin
-    export b=/bin/busybox
-    mount -t proc proc /proc
-    mount -t devtmpfs dev /dev 2>/dev/null
-    mount -t tmpfs tmp /tmp
-    dmesg -n 1
-
-    """
-
 @Suite("Linux and its devices", .serialized)
 struct LinuxDeviceTests {
-    /// One kernel of each series; in the long tests all of them.
+    /// One kernel of each series; in the long tests all of them. 2.6.23 has devices of its own.
     private static let kernels: [InventoryKernel] = {
-        let all = KernelInventory.all.filter { $0.runsBusybox && !$0.isCompressed }
+        let all = KernelInventory.all.filter { kernel in
+            guard let version = kernel.version, !kernel.isCompressed else { return false }
+            return (version.major, version.minor, version.patch) >= (2, 6, 24)
+        }
         if ProcessInfo.processInfo.environment["LGUEST_LONG_TESTS"] != nil { return all }
         var series: Set<String> = []
-        return all.filter { kernel in
-            guard let version = kernel.version, !kernel.name.contains("debug") else { return false }
-            return series.insert("\(version.major).\(version.minor)").inserted
+        return all.sorted { $0.name.count < $1.name.count }.filter { kernel in
+            guard let version = kernel.version else { return false }
+            return series.insert(
+                version.release.split(separator: ".").prefix(version.major == 2 ? 3 : 2)
+                    .joined(separator: ".")
+            ).inserted
         }
     }()
+    private static let none: Comment = "no vmlinux from 2.6.24 on in \(KernelInventory.folder)"
+    private static let noProgram: Comment = "no LGUEST_BINARY: run `make build` first"
 
     private func initrd(_ script: String) throws -> [UInt8] {
-        guard let initrd = Initramfs.withScript(prologue + script) else {
-            try Test.cancel("no static i386 busybox in the cache")
+        guard let initrd = Initramfs.withTool(script) else {
+            try Test.cancel("no linux-init: run `make guest`")
         }
         return initrd
     }
 
-    @Test("a file system keeps its files over a remount", arguments: kernels, [false, true])
+    private func guest(
+        _ kernel: InventoryKernel, _ script: String, memory: UInt64 = 64,
+        devices: (inout MachineConfiguration) throws -> Void
+    ) throws -> TestMachine {
+        try TestMachine(
+            kernel: kernel.path, initrd: try initrd(script), memory: memory, commandLine: "console=hvc0",
+            engine: .translator, limitSeconds: 300, devices: devices)
+    }
+
+    @Test(
+        "a file system keeps its files over a remount", .enabled(if: !kernels.isEmpty, none),
+        arguments: kernels,
+        [false, true])
     func fileSystem(kernel: InventoryKernel, overlay: Bool) throws {
         let image = ScratchFile(size: 16 << 20)
-        guard let made = try run("mke2fs", ["-q", "-t", "ext2", "-F", image.path]) else {
+        // What ext2 was when the oldest of these kernels were new.
+        guard let made = try HostTool.run("mke2fs", ["-q", "-t", "ext2", "-I", "128", "-F", image.path])
+        else {
             try Test.cancel("no mke2fs on this host")
         }
-        try #require(made)
-        let before = FileManager.default.contents(atPath: image.path)
+        try #require(made.status == 0, "\(made.text)")
+        let before = image.bytes
         let script = """
-            $b mount -t ext2 /dev/vda /tmp || echo "CHECK mount BAD"
-            $b head -c 3000000 /dev/urandom > /tmp/a; seq 30000 > /tmp/b
-            $b md5sum /tmp/a /tmp/b > /sums; sync 2>/dev/null || $b sync
-            $b umount /tmp; echo 3 > /proc/sys/vm/drop_caches
-            $b mount -t ext2 /dev/vda /tmp
-            $b md5sum -c /sums && echo "CHECK sums ok"
-            $b umount /tmp; $b head -c 8 /dev/hwrng | wc -c
-            echo "DISKS $($b grep -c 'vd[ab]$' /proc/partitions)"
-            poweroff -f
+            node vda
+            node vdb
+            mount ext2 /dev/vda /mnt
+            write /mnt/a 3000001 1
+            write /mnt/b 777 2
+            verify /mnt/a 3000001 1
+            umount /mnt
+            put /proc/sys/vm/drop_caches 3
+            mount ext2 /dev/vda /mnt
+            verify /mnt/a 3000001 1
+            verify /mnt/b 777 2
+            umount /mnt
+            read-all /dev/vdb 1
+            random /dev/hwrng 512
+            poweroff
             """
-        let guest = try TestMachine(
-            kernel: kernel.path, initrd: try initrd(script), commandLine: "console=hvc0", limitSeconds: 120
-        ) { configuration in
+        let guest = try guest(kernel, script) { configuration in
             configuration.disks = [
                 DiskSpecification(path: image.path, access: overlay ? .overlay(nil) : .readWrite),
                 DiskSpecification(path: kernel.path, access: .readOnly),
@@ -108,127 +83,155 @@ struct LinuxDeviceTests {
             configuration.hasRandom = true
         }
         #expect(guest.run() == .powerOff)
-        #expect(guest.text.contains("CHECK sums ok"), "\(guest.text.suffix(2000))")
-        #expect(!guest.text.contains("BAD"))
-        #expect(guest.text.contains("DISKS 2"))
-        let after = FileManager.default.contents(atPath: image.path)
+        let lines = guest.text.split(separator: "\n")
+        #expect(lines.filter { $0.hasPrefix("VERIFIED /mnt/") }.count == 3, "\(guest.text.suffix(2000))")
+        #expect(
+            !lines.contains { $0.hasPrefix("FAILED ") && !$0.contains("drop_caches") },
+            "\(guest.text.suffix(2000))")
+        #expect(guest.text.contains("NODE /dev/vdb"))
+        #expect(guest.text.contains("READ bytes 1048576"))
+        #expect(guest.text.contains("RANDOM 512 ones "))
         if overlay {
-            #expect(after == before)
+            #expect(image.bytes == before)
         } else {
-            #expect(try run("e2fsck", ["-fn", image.path]) != false)
+            #expect(try HostTool.run("e2fsck", ["-fn", image.path])?.status ?? 0 == 0)
         }
     }
 
-    @Test("8 MiB through a forwarded port arrive as they were sent", arguments: kernels)
-    func forwardedPort(kernel: InventoryKernel) throws {
-        let port = UInt16.random(in: 20000...60000)
-        let guest = try TestMachine(
-            kernel: kernel.path,
-            initrd: try initrd(
-                "$b nc -l -p 7777 -e $b sh -c '$b md5sum > /tmp/sum'; cat /tmp/sum; poweroff -f\n"),
-            memory: 96,
-            commandLine: "console=hvc0 ip=dhcp", limitSeconds: 120
-        ) { $0.networks = [NetworkSpecification(.user, forwards: [.init(hostPort: port, guestPort: 7777)])] }
-        var random = SystemRandomNumberGenerator()
-        let data = Data(
-            (0..<1 << 20).flatMap { _ in
-                withUnsafeBytes(of: random.next() as UInt64) { Array($0) }
-            })
-        let file = ScratchFile(size: nil)
-        _ = FileManager.default.createFile(atPath: file.path, contents: data)
-        // bash's /dev/tcp is a client that every host has.
-        let client = Process()
-        client.executableURL = URL(fileURLWithPath: "/bin/bash")
-        client.arguments = [
-            "-c",
+    @Test("a file over the user-mode network", .enabled(if: !kernels.isEmpty, none), arguments: kernels)
+    func userNetwork(kernel: InventoryKernel) throws {
+        let server = try #require(PatternServer())
+        defer { server.end() }
+        let count = 8 << 20
+        let guest = try guest(
+            kernel,
             """
-            for try in $(seq 60); do
-                if exec 3<>/dev/tcp/127.0.0.1/\(port); then
-                    { cat "\(file.path)" >&3 && exit; } 2>/dev/null
-                fi
-                sleep 1
-            done
-            """,
-        ]
-        client.standardError = FileHandle.nullDevice
-        try client.run()
-        let outcome = guest.run()
-        client.terminate()
-        #expect(outcome == .powerOff)
-        let sum = try #require(try output(of: "/usr/bin/md5sum", [file.path]).split(separator: " ").first)
-        #expect(guest.text.contains(sum), "\(guest.text.suffix(1000))")
+            up eth0 10.0.2.15 255.255.255.0 10.0.2.2
+            fetch 10.0.2.2 \(server.port) \(count)
+            poweroff
+            """
+        ) { $0.networks = [NetworkSpecification(.user)] }
+        #expect(guest.run() == .powerOff)
+        #expect(
+            guest.text.contains("SUM \(PatternServer.sum(bytes: count)) FETCHED"),
+            "\(guest.text.suffix(1000))")
     }
 
-    @Test("what was flushed survives kill -9", arguments: [false, true])
-    func killed(overlay: Bool) throws {
-        guard let binary = ProcessInfo.processInfo.environment["LGUEST_BINARY"],
-            let kernel = KernelInventory.vmlinux(4, 0...13) ?? KernelInventory.vmlinux(3, 2...19)
-        else { try Test.cancel("no LGUEST_BINARY or no 3.x or 4.x kernel") }
+    @Test(
+        "a file over TAP in a network namespace, the other way too", .enabled(if: !kernels.isEmpty, none),
+        .enabled(if: RunningProgram.path != nil, noProgram), arguments: kernels)
+    func tap(kernel: InventoryKernel) throws {
+        if let reason = HostTool.noTAP { try Test.cancel("\(reason)") }
+        let image = ScratchFile(
+            Data(try initrd("up eth0 192.168.19.2 255.255.255.0\nserve 9 8000000\npoweroff\n")))
+        // Sends twenty megabytes, then reads what comes back.
+        let client = """
+            use strict; use IO::Socket::INET; my $s;
+            for (1..200) { $s = IO::Socket::INET->new(PeerAddr => "192.168.19.2", PeerPort => 9); last if $s;
+              select(undef, undef, undef, 0.2); }
+            die "no connection" unless $s; my $block = join("", map { chr(($_ * 7919) >> 5 & 255) } 0..65535);
+            for (1..320) { die "short" unless syswrite($s, $block) == 65536; }
+            shutdown($s, 1); my ($got, $b) = (0); while (my $n = sysread($s, $b, 65536)) { $got += $n }
+            print "GOT $got\\n";
+            """
+        let program = URL(fileURLWithPath: try #require(RunningProgram.path)).path
         let script = """
+            ip link set lo up
+            "\(program)" --timeout=300 --engine=translator --tunnet=192.168.19.1 --initrd="\(image.path)" \
+                64m "\(kernel.path)" console=hvc0 2>&1 &
+            for i in $(seq 100); do ip addr show tap0 2>/dev/null | grep -q 192.168.19.1 && break; sleep 0.1; done
+            perl -e '\(client)'
+            wait
+            """
+        let unshare = try #require(HostTool.path("unshare"))
+        let run = try RunningProgram(unshare, ["--net", "--map-root-user", "/bin/sh", "-c", script])
+        run.waitUntilEnd()
+        let block = (0..<65536).map { UInt8(truncatingIfNeeded: ($0 * 7919) >> 5) }
+        let sum = (0..<320).reduce(UInt32(0x811C_9DC5)) { hash, _ in GuestServices.sum(block, from: hash) }
+        #expect(run.text.contains("SUM \(sum) RECEIVED bytes 20971520"), "\(run.text.suffix(1000))")
+        #expect(run.text.contains("GOT 8000000"), "\(run.text.suffix(1000))")
+    }
+
+    @Test("a restart asks for one", .enabled(if: !kernels.isEmpty, none), arguments: kernels)
+    func restart(kernel: InventoryKernel) throws {
+        let guest = try guest(kernel, "say HERE\nreboot\n") { _ in }
+        #expect(guest.run() == .restart, "\(guest.text.suffix(1000))")
+        #expect(guest.text.contains("HERE"))
+    }
+
+    @Test(
+        "pages lent to the host come back when the guest needs them", arguments: kernels.filter(\.runsBusybox)
+    )
+    func balloon(kernel: InventoryKernel) throws {
+        let guest = try guest(kernel, "sleep 2\nfree\npoweroff\n") { $0.balloonBytes = 24 << 20 }
+        #expect(guest.run() == .powerOff)
+        let free = guest.text.components(separatedBy: "FREE ").dropFirst().compactMap {
+            Int($0.prefix { $0.isNumber })
+        }
+        let pages = guest.text
+        // 64 MiB less the kernel and 24 MiB: without a balloon there would be more than 45.
+        #expect((free.last ?? 0) > 1000 && (free.last ?? .max) < 45000, "\(pages.suffix(500))")
+    }
+
+    @Test(
+        "the window's size reaches the guest, and its changes",
+        .enabled(if: RunningProgram.path != nil, noProgram))
+    func window() throws {
+        guard let kernel = KernelInventory.vmlinux(4, 0...13) else {
+            try Test.cancel("no vmlinux of Linux 4.0 to 4.13 in \(KernelInventory.folder)")
+        }
+        let terminal = try #require(PseudoTerminal(columns: 100, rows: 40))
+        let image = ScratchFile(Data(try initrd("winsize 2\npoweroff\n")))
+        let process = try terminal.run(
+            try #require(RunningProgram.path),
+            ["--timeout=60", "--initrd=" + image.path, "32m", kernel.path, "console=hvc0", "quiet"])
+        #expect(terminal.wait(for: "WINDOW 100 40"), "\(terminal.text)")
+        terminal.resize(columns: 132, rows: 50)
+        kill(process.processIdentifier, SIGWINCH)
+        #expect(terminal.wait(for: "WINDOW 132 50"), "\(terminal.text)")
+        terminal.drain()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+    }
+
+    @Test(
+        "what was flushed survives kill -9", .enabled(if: RunningProgram.path != nil, noProgram),
+        arguments: [false, true])
+    func killed(overlay: Bool) throws {
+        guard let kernel = KernelInventory.vmlinux(4, 0...13) ?? KernelInventory.vmlinux(3, 2...19) else {
+            try Test.cancel("no 3.x or 4.x kernel in \(KernelInventory.folder)")
+        }
+        let script = """
+            #!/bin/sh
+            export PATH=/bin
+            mount -t devtmpfs dev /dev 2>/dev/null
             i=0
             while true; do
-                $b printf '%4096d' $i | $b dd of=/dev/vda bs=4096 seek=$i conv=notrunc,fsync 2>/dev/null
+                busybox printf '%4096d' $i | busybox dd of=/dev/vda bs=4096 seek=$i conv=notrunc,fsync 2>/dev/null
                 i=$((i+1)); echo "WROTE $i ."
             done
             """
-        let initrdFile = ScratchFile(size: nil)
-        _ = FileManager.default.createFile(atPath: initrdFile.path, contents: Data(try initrd(script)))
+        guard let initrd = Initramfs.withScript(script) else {
+            try Test.cancel("no static i386 busybox in the cache")
+        }
+        let initrdFile = ScratchFile(Data(initrd))
         let isLong = ProcessInfo.processInfo.environment["LGUEST_LONG_TESTS"] != nil
         for _ in 0..<(isLong ? 50 : 3) {
             let image = ScratchFile(size: 16 << 20)
             let layer = ScratchFile(size: nil)
             let block = "--block=" + image.path + (overlay ? ",overlay=\(layer.path)" : "")
-            let flushed = try killWhileWriting(
-                binary,
-                ["64m", kernel.path, "--initrd=" + initrdFile.path, "console=hvc0", block],
-                after: Int.random(in: 1...200))
-            let disk = try Disk.bytes(of: image.path, overlay: overlay ? layer.path : nil)
+            let guest = try RunningProgram(
+                try #require(RunningProgram.path),
+                ["--timeout=300", "64m", kernel.path, "--initrd=" + initrdFile.path, "console=hvc0", block])
+            try #require(guest.wait(for: "WROTE \(Int.random(in: 1...200)) ."), "\(guest.text)")
+            guest.kill()
+            let said = guest.text.components(separatedBy: "WROTE ").dropFirst().filter { $0.contains(" .") }
+            let flushed = try #require(said.last.flatMap { Int($0.prefix { $0.isNumber }) })
+            let disk = overlay ? GuestDisk.merged(image: image.bytes, overlay: layer.bytes) : image.bytes
             for index in 0..<flushed {
                 let text = String(repeating: " ", count: 4096 - String(index).count) + String(index)
                 #expect(disk[index * 4096..<(index + 1) * 4096].elementsEqual(text.utf8), "block \(index)")
             }
         }
-    }
-
-    /// Runs lguest until it has said that `count` blocks are flushed, and kills it. Gives the number it had
-    /// said by then.
-    private func killWhileWriting(_ binary: String, _ arguments: [String], after count: Int) throws -> Int {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: binary)
-        process.arguments = arguments
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        defer { process.waitUntilExit() }
-        var text = ""
-        while true {
-            let data = output.fileHandleForReading.availableData
-            if data.isEmpty { throw GuestEnded(text: text) }
-            text += String(decoding: data, as: UTF8.self)
-            let said = text.components(separatedBy: "WROTE ").last?.prefix { $0.isNumber }
-            if let said, let number = Int(said), text.contains("WROTE \(number) ."), number >= count {
-                kill(process.processIdentifier, SIGKILL)
-                return number
-            }
-        }
-    }
-}
-
-private struct GuestEnded: Error { let text: String }
-
-extension Disk {
-    /// What a guest would read.
-    fileprivate static func bytes(of path: String, overlay: String?) throws -> [UInt8] {
-        guard let overlay else { return FileManager.default.contents(atPath: path).map(Array.init) ?? [] }
-        var bytes = FileManager.default.contents(atPath: path).map(Array.init) ?? []
-        // Header page, bitmap of one page for up to 128 MiB, then the clusters.
-        let layer = FileManager.default.contents(atPath: overlay).map(Array.init) ?? []
-        for cluster in 0..<bytes.count / 4096 where layer[4096 + cluster / 8] & 1 << (cluster % 8) != 0 {
-            let start = 8192 + cluster * 4096
-            bytes.replaceSubrange(cluster * 4096..<(cluster + 1) * 4096, with: layer[start..<start + 4096])
-        }
-        return bytes
     }
 }

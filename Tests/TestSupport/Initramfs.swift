@@ -74,4 +74,21 @@ public enum Initramfs {
         archive.finish()
         return archive.bytes
     }
+
+    /// An initramfs whose /init carries out these lines (Guests/Linux/tool.c), on every kernel; nil when it was not
+    /// built.
+    public static func withTool(_ script: String) -> [UInt8]? {
+        let folder = URL(fileURLWithPath: BuiltinGuestFile.path).deletingLastPathComponent()
+        guard
+            let tool = FileManager.default.contents(atPath: folder.appendingPathComponent("linux-init").path)
+        else { return nil }
+        var archive = NewcArchive()
+        for folder in ["dev", "proc", "mnt"] { archive.directory(folder) }
+        archive.characterDevice("dev/console", major: 5, minor: 1)
+        archive.characterDevice("dev/hwrng", major: 10, minor: 183)
+        archive.file("init", mode: 0o755, Array(tool))
+        archive.file("script", Array(script.utf8))
+        archive.finish()
+        return archive.bytes
+    }
 }

@@ -20,6 +20,7 @@ enum Hypercall: UInt32 {
     case setPageTableEntry = 14
     case setTopEntry = 15
     case loadTLS = 16
+    case notify = 17
     case loadGDTEntry = 18
     case sendInterrupts = 19
 
@@ -40,6 +41,7 @@ enum Hypercall: UInt32 {
         case .setPageTableEntry: "SET_PTE"
         case .setTopEntry: "SET_PGD"
         case .loadTLS: "LOAD_TLS"
+        case .notify: "NOTIFY"
         case .loadGDTEntry: "LOAD_GDT_ENTRY"
         case .sendInterrupts: "SEND_INTERRUPTS"
         }

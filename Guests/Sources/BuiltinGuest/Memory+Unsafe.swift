@@ -18,5 +18,9 @@ enum Memory {
     static func read32(_ address: PhysicalAddress) -> UInt32 { read32(address.inKernel) }
     static func write32(_ address: PhysicalAddress, _ value: UInt32) { write32(address.inKernel, value) }
 
+    static func copy(from source: VirtualAddress, to target: VirtualAddress, count: UInt32) {
+        memory_copy(target.value, source.value, count)
+    }
+
     static func clear(_ address: VirtualAddress, count: UInt32) { memory_clear(address.value, count) }
 }

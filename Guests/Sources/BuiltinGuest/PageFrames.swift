@@ -46,6 +46,18 @@ enum PageFrames {
         return frame
     }
 
+    /// Pages one behind the other, the first one's address; never given back.
+    static func allocateRun(_ count: UInt32) -> PhysicalAddress {
+        let first = next
+        guard count < (end.value - next.value) / bytes else {
+            Hypervisor.shutdown("builtin guest: out of memory", .powerOff)
+        }
+        next = next + count * bytes
+        used += count
+        Memory.clear(first.inKernel, count: count * bytes)
+        return first
+    }
+
     static func free(_ frame: PhysicalAddress) {
         Memory.write32(frame, firstFree?.value ?? 0)
         firstFree = frame

@@ -68,6 +68,18 @@ enum HostIO {
         return reason == 0 ? .bytes(bytes) : .failed(errno: reason)
     }
 
+    /// Reads as much as fits into `buffer`; gives the number of bytes, 0 when there are none.
+    static func read(_ descriptor: Int32, into buffer: inout [UInt8]) -> Int {
+        // SAFETY: the kernel writes at most `buffer.count` bytes.
+        buffer.withUnsafeMutableBytes { bytes in
+            #if canImport(Glibc)
+                max(0, Glibc.read(descriptor, bytes.baseAddress, bytes.count))
+            #else
+                max(0, Musl.read(descriptor, bytes.baseAddress, bytes.count))
+            #endif
+        }
+    }
+
     /// Writes up to `limit` bytes of `bytes` from `offset` on; tries again by itself when interrupted.
     static func write(_ descriptor: Int32, _ bytes: [UInt8], from offset: Int, limit: Int) -> WriteResult {
         let count = min(limit, bytes.count - offset)

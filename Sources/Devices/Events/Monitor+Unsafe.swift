@@ -44,6 +44,9 @@ final class Monitor: @unchecked Sendable {
     /// Inside `locked`: lets others in until `wakeAll`; may also return without cause.
     func wait() { pthread_cond_wait(condition, mutex) }
 
+    /// Ends one wait, if there is one.
+    func wakeOne() { pthread_cond_signal(condition) }
+
     /// Ends all waits.
     func wakeAll() { pthread_cond_broadcast(condition) }
 

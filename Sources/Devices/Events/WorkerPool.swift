@@ -21,6 +21,8 @@ final class WorkerPool {
         var idle = 0
         var unfinished = 0
         var isEnding = false
+        /// Whether the owner waits for the end of all jobs.
+        var isDraining = false
 
         func takeJob() -> (@Sendable () -> Void)? {
             monitor.locked {
@@ -43,7 +45,7 @@ final class WorkerPool {
         func jobIsDone() {
             monitor.locked {
                 unfinished -= 1
-                if unfinished == 0 { monitor.wakeAll() }
+                if unfinished == 0, isDraining { monitor.wakeAll() }
             }
         }
     }
@@ -62,7 +64,8 @@ final class WorkerPool {
         let needsThread = shared.monitor.locked {
             shared.jobs.append(job)
             shared.unfinished += 1
-            shared.monitor.wakeAll()
+            // Nobody but idle threads can be waiting: the owner, who might, is here.
+            shared.monitor.wakeOne()
             return shared.jobs.count - shared.nextJob > shared.idle
         }
         if needsThread, threads.count < limit {
@@ -77,7 +80,9 @@ final class WorkerPool {
     /// Waits until everything submitted is done.
     func drain() {
         shared.monitor.locked {
+            shared.isDraining = true
             while shared.unfinished > 0 { shared.monitor.wait() }
+            shared.isDraining = false
         }
     }
 

@@ -99,20 +99,28 @@ extension Virtqueue {
         }
     }
 
-    /// Copies `bytes` into the writable buffers of `chain`, from their start; gives the number of bytes
+    /// Copies `bytes` into the writable buffers of `chain`, from byte `start` of them on; gives the number of bytes
     /// that found room.
-    public func fill(_ chain: DescriptorChain, with bytes: ArraySlice<UInt8>) -> UInt32 {
+    public func fill(_ chain: DescriptorChain, from start: UInt32 = 0, with bytes: ArraySlice<UInt8>)
+        -> UInt32
+    {
         guard isLive else { return 0 }
         var rest = bytes
+        var skip = start
         for segment in chain.writable {
             if rest.isEmpty { break }
-            let part = rest.prefix(Int(segment.length))
+            guard skip < segment.length else {
+                skip -= segment.length
+                continue
+            }
+            let part = rest.prefix(Int(segment.length - skip))
             do throws(GuestMemoryError) {
-                try memory.writeBytes(part, at: segment.address)
+                try memory.writeBytes(part, at: segment.address + UInt64(skip))
             } catch {
                 driverIsBroken(.bufferOutsideMemory(address: segment.address, length: segment.length))
                 return 0
             }
+            skip = 0
             rest = rest.dropFirst(part.count)
         }
         return UInt32(truncatingIfNeeded: bytes.count - rest.count)

@@ -196,8 +196,10 @@ extension Translator {
         } catch {
             preconditionFailure("a store that had been probed faulted")
         }
-        if record.traits & AccessRecord.endsBlock != 0 || cache.blocks[Int(record.block)].isAlive { return 0 }
-        // The block has overwritten itself: what comes next is not what was translated.
+        if record.traits & AccessRecord.endsBlock != 0 { return 0 }
+        if cache.blocks[Int(record.block)].isAlive, cpu.attention == 0 { return 0 }
+        // The block has overwritten itself: what comes next is not what was translated. Or the store was for a
+        // device, which has raised an interrupt.
         if record.traits & AccessRecord.flagsLive != 0 {
             let image = UInt32(truncatingIfNeeded: flags)
             cpu.system.translator.flagImage = (image & 0xD5 | 2) << 8 | (image >> 11) & 1

@@ -49,6 +49,8 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     @exclusivity(unchecked) var hypercallCounts = [UInt64](repeating: 0, count: 20)
     @exclusivity(unchecked) var queuedHypercalls: UInt64 = 0
 
+    /// Nil before the start.
+    var cpu: CPU?
     /// Nil before LGUEST_INIT.
     @exclusivity(unchecked) var data: LguestData?
     @exclusivity(unchecked) var abi = LguestABI()
@@ -80,6 +82,7 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
 
     public init(_ services: LguestServices) {
         self.services = services
+        lines.interface = self
     }
 
     public var nextTimer: UInt64? { clockEvent }
@@ -113,6 +116,8 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
         if let requestedEnd { return .end(requestedEnd) }
         return isHalted ? .halt : .run
     }
+
+    deinit { lines.interface = nil }
 
     public func attend(_ exit: Exit, _ cpu: CPU) -> Bool {
         wantsMachine = false

@@ -19,6 +19,7 @@ enum LguestSegments {
 
 extension LguestInterface {
     public func start(_ cpu: CPU, entryPoint: UInt32) {
+        self.cpu = cpu
         tap = cpu.owner.tap
         firstKind = tap.define(LguestTrace.kinds)
         tap.stubs = LguestTrace.stubs

@@ -5,9 +5,9 @@
 enum Command: Int {
     case help, mem, traps, timer, pagefault, hypercalls, async, user, pci, time, cpuid, bench, echo, spin,
         sleep,
-        conformance, crash, panic, reboot, halt
+        conformance, disk, net, rng, balloon, crash, panic, reboot, halt
 
-    static let count = 20
+    static let count = 24
 
     var name: StaticString {
         switch self {
@@ -27,6 +27,10 @@ enum Command: Int {
         case .spin: "spin"
         case .sleep: "sleep"
         case .conformance: "conformance"
+        case .disk: "disk"
+        case .net: "net"
+        case .rng: "rng"
+        case .balloon: "balloon"
         case .crash: "crash"
         case .panic: "panic"
         case .reboot: "reboot"
@@ -52,6 +56,11 @@ enum Command: Int {
         case .spin: "SECONDS: stay busy"
         case .sleep: "SECONDS: wait with HALT and the clock"
         case .conformance: "check the hypervisor against the ABI"
+        case .disk:
+            "ACTION pci|page NUMBER: info, sum, check SEED ROUNDS, bench MS, errors, fill, hostile, journal"
+        case .net: "serve|dhcp|bench pci|page ...: the network card"
+        case .rng: "pci|page: the random number generator"
+        case .balloon: "pci|page: lend memory to the host"
         case .crash: "ud|hypercall|jump|triple|stack|init|idt|gdt|address: go wrong on purpose"
         case .panic: "TEXT: give up with this message"
         case .reboot: "start again"
@@ -77,6 +86,10 @@ enum Command: Int {
         case .bench: Bench.run(seconds: arguments.number ?? 1)
         case .echo: say(arguments)
         case .conformance: Conformance.run()
+        case .disk: DiskCommands.run(arguments)
+        case .net: NetCommands.run(arguments)
+        case .rng: SmallDevices.random(arguments)
+        case .balloon: SmallDevices.balloon(arguments)
         case .crash: Crash.run(arguments)
         case .panic: Hypervisor.shutdown(arguments.isEmpty ? "panic" : arguments, .powerOff)
         case .reboot: Hypervisor.shutdown("Restarting", .restart)

@@ -114,6 +114,9 @@ INLINE uint32_t memory_read32(uint32_t address) { return *(volatile uint32_t *)a
 INLINE void memory_clear(uint32_t address, uint32_t bytes) {
     __asm__ volatile("rep stosb" : "+D"(address), "+c"(bytes) : "a"(0) : "memory");
 }
+INLINE void memory_copy(uint32_t to, uint32_t from, uint32_t bytes) {
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
 INLINE void memory_write8(uint32_t address, uint8_t value) { *(volatile uint8_t *)address = value; }
 INLINE void memory_write16(uint32_t address, uint16_t value) { *(volatile uint16_t *)address = value; }
 INLINE void memory_write32(uint32_t address, uint32_t value) { *(volatile uint32_t *)address = value; }

@@ -39,8 +39,9 @@ final class OverlayImage: DiskImage {
         var bitmap = [UInt8](repeating: 0, count: bitmapBytes)
         do throws(DiskFailure) {
             if overlay.byteCount == 0 {
-                try overlay.resize(to: dataStart + clusters * Self.cluster)
+                // The header first: an lguest that is killed in between leaves an overlay, if a short one.
                 try overlay.writeBytes(Self.header(imageBytes: image.byteCount), at: 0)
+                try overlay.resize(to: dataStart + clusters * Self.cluster)
             } else {
                 let header = Self.header(imageBytes: image.byteCount)
                 let found = try overlay.readBytes(at: 0, count: header.count)
@@ -52,6 +53,8 @@ final class OverlayImage: DiskImage {
                     present = Mutex([])
                     throw DiskFailure(errno: -1)
                 }
+                let end = dataStart + clusters * Self.cluster
+                if overlay.byteCount < end { try overlay.resize(to: end) }
                 bitmap = try overlay.readBytes(at: Self.bitmapStart, count: bitmapBytes)
             }
         } catch {

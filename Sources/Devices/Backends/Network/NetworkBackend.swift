@@ -39,6 +39,8 @@ struct FrameOffload: Equatable, Sendable {
     init() {}
 
     /// From its ten bytes, little-endian.
+    init(_ bytes: ArraySlice<UInt8>) { self.init(Array(bytes)) }
+
     init(_ bytes: [UInt8]) {
         func word(_ at: Int) -> UInt16 { UInt16(truncatingIfNeeded: bytes.littleEndian(at: at, width: 2)) }
         guard bytes.count >= Self.byteCount else { return }
@@ -64,7 +66,7 @@ struct NetworkFrame: Sendable {
 /// Whoever gets the frames that a backend receives.
 protocol NetworkClient: AnyObject {
     /// False when there is no room: the backend keeps the frame and waits for `receiveMore`.
-    func frameArrived(_ frame: NetworkFrame) -> Bool
+    func frameArrived(_ bytes: ArraySlice<UInt8>, _ offload: FrameOffload) -> Bool
     /// No more frames for now: a good moment to tell the driver.
     func framesEnded()
 }
@@ -73,6 +75,8 @@ protocol NetworkClient: AnyObject {
 protocol NetworkBackend: AnyObject {
     /// What it can do to frames that are sent.
     var offloads: NetworkOffloads { get }
+    /// What it may leave undone in frames that it delivers, to a client that has accepted it.
+    var leaves: NetworkOffloads { get }
     /// Frames go to `client` from now on; `accepted` is what it can do to them. The client is not kept alive.
     /// May be called again, with another set.
     func start(client: any NetworkClient, accepted: NetworkOffloads)

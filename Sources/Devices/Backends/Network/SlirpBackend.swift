@@ -30,6 +30,8 @@ final class SlirpBackend: NetworkBackend {
 
     /// Checksums and segmentation are done on the stack's thread.
     var offloads: NetworkOffloads { .all }
+    /// Its frames are short: a driver need not make room for long ones.
+    var leaves: NetworkOffloads { .checksum }
 
     func start(client: any NetworkClient, accepted: NetworkOffloads) {
         self.client = client
@@ -76,7 +78,7 @@ final class SlirpBackend: NetworkBackend {
         guard !held.isEmpty else { return }
         while var frame = held.first {
             if !accepted.contains(.checksum) { frame.offload.flags = 0 }
-            guard client.frameArrived(frame) else { break }
+            guard client.frameArrived(frame.bytes[...], frame.offload) else { break }
             held = held.dropFirst()
         }
         client.framesEnded()

@@ -135,9 +135,8 @@ final class SlirpStack: @unchecked Sendable {
             }
             if isEnding { return }
             for frame in frames {
-                for whole in FrameFinisher.finish(frame.bytes, frame.offload) {
-                    slirp_input(slirp, whole, Int32(whole.count))
-                }
+                guard let whole = FrameFinisher.finish(frame.bytes, frame.offload) else { continue }
+                slirp_input(slirp, whole, Int32(whole.count))
             }
             // SAFETY: as above.
             if mayRead { slirp_pollfds_poll(slirp, 0, Self.events, me) }

@@ -25,8 +25,10 @@ final class TapBackend: NetworkBackend {
     private let eventLoop: EventLoop
     private var source: EventLoop.Source?
     private weak var client: (any NetworkClient)?
-    /// Read, but the client had no room.
-    private var held: NetworkFrame?
+    /// The latest frame behind its header.
+    private var buffer = [UInt8](repeating: 0, count: frameLimit)
+    /// Bytes of it that were read, but the client had no room.
+    private var held = 0
 
     /// - Parameter kind: `.tap` or `.bridge`.
     /// - Throws: `.host` when the host has no TAP interfaces for us.
@@ -76,6 +78,7 @@ final class TapBackend: NetworkBackend {
     }
 
     var offloads: NetworkOffloads { .all }
+    var leaves: NetworkOffloads { .all }
 
     func start(client: any NetworkClient, accepted: NetworkOffloads) {
         self.client = client
@@ -90,7 +93,7 @@ final class TapBackend: NetworkBackend {
     func stop() {
         if let source { eventLoop.unregister(source) }
         source = nil
-        held = nil
+        held = 0
         client = nil
     }
 
@@ -110,9 +113,9 @@ final class TapBackend: NetworkBackend {
 
     func receiveMore() {
         guard let source else { return }
-        if let frame = held {
-            guard client?.frameArrived(frame) == true else { return }
-            held = nil
+        if held > 0 {
+            guard deliver(held) else { return }
+            held = 0
         }
         eventLoop.setEnabled(source, true)
         receive()
@@ -121,17 +124,21 @@ final class TapBackend: NetworkBackend {
     private func receive() {
         guard let client else { return }
         for _ in 0..<Self.burst {
-            guard case .bytes(let bytes) = HostIO.read(descriptor, limit: Self.frameLimit) else { break }
-            guard bytes.count > FrameOffload.byteCount else { continue }
-            let frame = NetworkFrame(
-                offload: FrameOffload(Array(bytes.prefix(FrameOffload.byteCount))),
-                bytes: Array(bytes.dropFirst(FrameOffload.byteCount)))
-            if !client.frameArrived(frame) {
-                held = frame
+            let count = HostIO.read(descriptor, into: &buffer)
+            guard count > 0 else { break }
+            if !deliver(count) {
+                held = count
                 if let source { eventLoop.setEnabled(source, false) }
                 break
             }
         }
         client.framesEnded()
+    }
+
+    /// Hands over what was read; false when the client has no room.
+    private func deliver(_ count: Int) -> Bool {
+        guard count > FrameOffload.byteCount else { return true }
+        let offload = FrameOffload(buffer[..<FrameOffload.byteCount])
+        return client?.frameArrived(buffer[FrameOffload.byteCount..<count], offload) ?? true
     }
 }

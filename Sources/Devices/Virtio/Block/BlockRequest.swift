@@ -36,9 +36,16 @@ struct BlockRequest {
     init?(_ chain: DescriptorChain, _ memory: GuestMemory) {
         guard chain.readableLength >= Self.headerLength, chain.writableLength >= 1 else { return nil }
         self.chain = chain
-        let header = HostBuffers(memory, chain.readable.slice(0, Self.headerLength)).bytes
-        let type = UInt32(truncatingIfNeeded: header.littleEndian(at: 0, width: 4))
-        sector = header.littleEndian(at: 8, width: 8)
+        let type: UInt32
+        if let first = chain.readable.first, first.length >= Self.headerLength {
+            // As all drivers have it.
+            type = (try? memory.read(first.address)) ?? .max
+            sector = (try? memory.read(first.address + 8)) ?? .max
+        } else {
+            let header = HostBuffers(memory, chain.readable.slice(0, Self.headerLength)).bytes
+            type = UInt32(truncatingIfNeeded: header.littleEndian(at: 0, width: 4))
+            sector = header.littleEndian(at: 8, width: 8)
+        }
         isBarrier = type & 1 << 31 != 0
         switch type & 0x7FFF_FFFF {
         case 0: kind = .read

@@ -28,10 +28,15 @@ extension VirtioNet {
             .netAddress, .netMergeableBuffers, .netStatus, .indirectDescriptors,
         ]
         let offloads = network.backend.offloads
-        if offloads.contains(.checksum) { features.formUnion([.netChecksum, .netGuestChecksum]) }
-        if offloads.contains(.tcp4) { features.formUnion([.netHostTCP4, .netGuestTCP4]) }
-        if offloads.contains(.tcp6) { features.formUnion([.netHostTCP6, .netGuestTCP6]) }
-        if offloads.contains(.congestion) { features.formUnion([.netHostCongestion, .netGuestCongestion]) }
+        if offloads.contains(.checksum) { features.formUnion(.netChecksum) }
+        if offloads.contains(.tcp4) { features.formUnion(.netHostTCP4) }
+        if offloads.contains(.tcp6) { features.formUnion(.netHostTCP6) }
+        if offloads.contains(.congestion) { features.formUnion(.netHostCongestion) }
+        let leaves = network.backend.leaves
+        if leaves.contains(.checksum) { features.formUnion(.netGuestChecksum) }
+        if leaves.contains(.tcp4) { features.formUnion(.netGuestTCP4) }
+        if leaves.contains(.tcp6) { features.formUnion(.netGuestTCP6) }
+        if leaves.contains(.congestion) { features.formUnion(.netGuestCongestion) }
         return features
     }
 

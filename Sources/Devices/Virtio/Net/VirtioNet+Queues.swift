@@ -27,10 +27,10 @@ extension VirtioNet {
 }
 
 extension VirtioNet: NetworkClient {
-    func frameArrived(_ frame: NetworkFrame) -> Bool {
+    func frameArrived(_ bytes: ArraySlice<UInt8>, _ offload: FrameOffload) -> Bool {
         // Nobody listens, as on a wire without a card.
         guard let queue = activation?.queue(Queue.receive), queue.isLive else { return true }
-        let needed = headerLength + frame.bytes.count
+        let needed = headerLength + bytes.count
         let isMergeable = features.contains(.netMergeableBuffers)
         var room = spare.reduce(0) { $0 + Int($1.writableLength) }
         while spare.isEmpty || (isMergeable && room < needed) {
@@ -52,26 +52,27 @@ extension VirtioNet: NetworkClient {
             droppedFrames += 1
             return true
         }
-        store(frame, queue)
+        store(bytes, offload, queue)
         return true
     }
 
     /// Fills the first spare buffers, which are large enough together.
-    private func store(_ frame: NetworkFrame, _ queue: Virtqueue) {
-        var bytes = frame.offload.bytes
-        var count = 0
-        var room = 0
-        let needed = headerLength + frame.bytes.count
+    private func store(_ bytes: ArraySlice<UInt8>, _ offload: FrameOffload, _ queue: Virtqueue) {
+        let headerLength = headerLength
+        let needed = headerLength + bytes.count
+        var (count, room) = (0, 0)
         while room < needed, count < spare.count {
             room += Int(spare[count].writableLength)
             count += 1
         }
-        if headerLength > FrameOffload.byteCount { bytes += [UInt8(count & 0xFF), UInt8(count >> 8)] }
-        bytes += frame.bytes
-        var rest = bytes[...]
-        for chain in spare.prefix(count) {
-            let written = queue.fill(chain, with: rest)
-            rest = rest.dropFirst(Int(written))
+        var header = offload.bytes
+        if headerLength > FrameOffload.byteCount { header += [UInt8(count & 0xFF), UInt8(count >> 8)] }
+        var rest = bytes
+        for (index, chain) in spare.prefix(count).enumerated() {
+            var written = index == 0 ? queue.fill(chain, with: header[...]) : 0
+            let part = queue.fill(chain, from: written, with: rest)
+            rest = rest.dropFirst(Int(part))
+            written += part
             queue.push(chain, written: written)
         }
         spare.removeFirst(count)
