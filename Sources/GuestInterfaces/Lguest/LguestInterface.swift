@@ -26,6 +26,9 @@ public struct LguestServices {
     public var kernelLooksPAE: Bool
     /// The devices of guests before 4.0, if there are any.
     public var devicePage: DevicePage?
+    /// The devices of Linux 2.6.23, which is known by its signature.
+    public var dma: LguestDMABus?
+    public var signature: SignatureEntry?
 
     public init(
         memory: GuestMemory, ports: PortBus, clock: any HostClock, tscKHz: UInt32,
@@ -61,6 +64,8 @@ public final class LguestInterface: GuestInterface {
     /// Bit n: IRQ n waits.
     var pendingInterrupts: UInt32 = 0
     var isHalted = false
+    /// The guest could not even begin.
+    var startFailure: GuestDeath?
     /// Set by SHUTDOWN.
     var requestedEnd: GuestEnd?
     /// When the clock event fires, in monotonic nanoseconds.

@@ -45,6 +45,9 @@ final class PasstBackend: NetworkBackend {
 
     deinit { close() }
 
+    /// What the host calls the passt process.
+    var processNumber: Int32 { process.number }
+
     var offloads: NetworkOffloads { .all }
 
     func start(client: any NetworkClient, accepted: NetworkOffloads) {
