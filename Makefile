@@ -3,7 +3,9 @@
 #   make run     install what is missing, build, boot the built-in guest
 #   make test    install, build, run every test
 #
-# The rest: build, guest, test-long, lint, format, install, clean.
+#   make install installs the program, the built-in guest, the manual page and the shells' completions
+#
+# The rest: build, guest, manual, test-long, lint, format, clean.
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -13,7 +15,7 @@ GUEST := Guests/build/guest.elf
 # Tests get a build folder of their own: their flags differ, and sharing one would rebuild everything twice.
 TEST_FLAGS := -c release --scratch-path .build/tests -Xswiftc -enable-testing
 
-.PHONY: all build guest dependencies run test test-long lint format install clean
+.PHONY: all build guest manual dependencies run test test-long lint format install clean
 
 all: build guest
 
@@ -43,9 +45,17 @@ lint: dependencies
 format: dependencies
 	$(SWIFT) format --in-place --parallel -r Package.swift Sources Tests Guests/Sources
 
-install: all
+manual: build
+	$(SWIFT) build -c release --product generate-manual
+	@Scripts/make-manual $(BINARY) .build/release/generate-manual .build/manual
+
+install: all manual
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/lguest
 	install -D -m 644 $(GUEST) $(DESTDIR)$(PREFIX)/share/lguest/builtin-guest
+	install -D -m 644 .build/manual/lguest.1 $(DESTDIR)$(PREFIX)/share/man/man1/lguest.1
+	install -D -m 644 .build/manual/lguest.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lguest
+	install -D -m 644 .build/manual/lguest.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lguest
+	install -D -m 644 .build/manual/lguest.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lguest.fish
 
 clean:
 	rm -rf .build

@@ -51,8 +51,10 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(name: "CLauncher"),
+        .systemLibrary(name: "CSeccomp", providers: [.apt(["libseccomp-dev"])]),
         .target(
-            name: "LguestKit", dependencies: ["Machine", "Tap", "Trace", "CLauncher"], swiftSettings: strict),
+            name: "LguestKit", dependencies: ["Machine", "Tap", "Trace", "CHost", "CLauncher", "CSeccomp"],
+            swiftSettings: strict),
         .executableTarget(
             name: "lguest",
             dependencies: [
@@ -86,7 +88,17 @@ let package = Package(
         .testTarget(name: "MachineTests", dependencies: ["LguestKit", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "CommandLineTests",
-            dependencies: ["lguest", "LguestKit", "Boot", "Support", "TestSupport"],
+            dependencies: [
+                "lguest", "LguestKit", "Boot", "Support", "TestSupport", "sandbox-probe", "container-profile",
+            ],
+            swiftSettings: strict),
+        .target(name: "CRawCalls", path: "Tests/Support/CRawCalls"),
+        .executableTarget(
+            name: "sandbox-probe", dependencies: ["LguestKit", "CRawCalls"],
+            path: "Tests/Support/sandbox-probe", swiftSettings: strict),
+        .executableTarget(
+            name: "container-profile", dependencies: ["CSeccomp", "CRawCalls"],
+            path: "Tests/Support/container-profile",
             swiftSettings: strict),
         .target(name: "CHostOracle", path: "Tests/Support/CHostOracle"),
         .target(

@@ -58,7 +58,7 @@ public struct BootRequest: Sendable {
         return LoadedKernel(
             entryPoint: placed.entryPoint, format: placed.format, kernelEnd: UInt32(clamping: placed.end),
             initrd: initrdRange, commandLine: commandLine, symbols: kernel.symbols,
-            linuxVersion: kernel.linuxVersion, lguestSupport: kernel.lguestSupport)
+            linuxVersion: kernel.linuxVersion, pae: kernel.pae, lguestSupport: kernel.lguestSupport)
     }
 
     private func requireMemory(_ end: UInt64, memory: GuestMemory) throws(LguestError) {

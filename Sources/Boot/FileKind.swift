@@ -8,6 +8,8 @@ import Support
 enum FileKind: Equatable {
     case elf32
     case bzImage
+    /// A 64-bit x86 kernel.
+    case elf64
     /// No kernel for us: why, and what to do.
     case other(reason: String, hint: String?)
 
@@ -34,9 +36,7 @@ enum FileKind: Equatable {
         case (2, 1) where machine == 62:
             return try hasInterpreter64(start, file)
                 ? .other(reason: "a 64-bit program, not a kernel", hint: nil)
-                : .other(
-                    reason: "a 64-bit kernel, and lguest guests are 32-bit kernels",
-                    hint: "build it with ARCH=i386 and CONFIG_LGUEST_GUEST=y")
+                : .elf64
         case (1...2, 1...2):
             return .other(
                 reason: "not a kernel for this machine: an ELF file for \(machineName(machine, start[5]))",

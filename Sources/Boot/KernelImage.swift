@@ -26,6 +26,8 @@ public struct KernelImage: Sendable {
     public let lguestSupport: LguestSupport
     /// The kernel's symbols; nil in a bzImage and a stripped vmlinux.
     public let symbols: SymbolTable?
+    /// Whether it uses three-level page tables; nil where nothing tells.
+    public let pae: PAEEvidence?
 
     /// Kernel files above this size are refused (bytes): with debug information they have some 200 MiB.
     public static let maximumFileSize: UInt64 = 1 << 30
@@ -37,8 +39,8 @@ public struct KernelImage: Sendable {
             guestDecompress: guestDecompress)
     }
 
-    /// Recognises `file`. A bzImage is unpacked, unless `guestDecompress` leaves that to the kernel itself.
-    /// Throws `.badInput` when it is no kernel for a 32-bit guest.
+    /// Recognises `file`. A bzImage is unpacked, unless `guestDecompress` leaves that to the kernel itself; what
+    /// can be known of it is then still taken from its unpacked form, where it has one. Throws `.badInput` when it is no kernel for a 32-bit guest.
     public init(_ original: InputFile, guestDecompress: Bool = false) throws(LguestError) {
         var file = original
         var kind = try FileKind(file)
@@ -64,17 +66,33 @@ public struct KernelImage: Sendable {
             symbols = try SymbolTable(elf)
             lguestSupport = try LguestSupport(elf, symbols: symbols)
             linuxVersion = try LinuxVersion(bannerIn: elf)
+            pae = try Self.pae(elf, symbols)
         case .bzImage:
             let header = try SetupHeader(file)
             format = .bzImage(header)
             symbols = nil
-            // The proof is inside the compressed part, which stays as it is; a kernel without support soon
-            // ends in a report that says so.
-            lguestSupport = .unknown
-            linuxVersion = try header.linuxVersion(in: file)
+            // The proof is inside the compressed part. Where that cannot be read, a kernel without support
+            // soon ends in a report that says so.
+            let inside = guestDecompress ? try? KernelImage(original) : nil
+            lguestSupport = inside?.lguestSupport ?? .unknown
+            let named = try header.linuxVersion(in: file)
+            linuxVersion = inside?.linuxVersion ?? named
+            pae = inside?.pae
+        case .elf64: throw SetupHeader.isTooWide(file)
         case .other(let reason, let hint):
             throw LguestError(.badInput, "\(file.name): \(reason)", hint: hint)
         }
+    }
+
+    /// Whether it is Linux 2.6.23, whose interface and devices are its own.
+    public var isFirstGeneration: Bool {
+        if case .signature = lguestSupport { return true }
+        return false
+    }
+
+    private static func pae(_ elf: ELF32File, _ symbols: SymbolTable?) throws(LguestError) -> PAEEvidence? {
+        let configuration = symbols == nil ? try EmbeddedConfiguration.lines(in: elf) : nil
+        return try PAEEvidence(elf, symbols: symbols, configuration: configuration)
     }
 
     /// Throws `.badInput` when the kernel is known to have no lguest support.

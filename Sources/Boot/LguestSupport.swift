@@ -11,9 +11,9 @@ public enum LguestSupport: Equatable, Sendable {
     case symbols
     /// Its code has the hypercall that each lguest guest begins with.
     case entryStub
-    /// Linux 2.6.23: execution begins behind the text "GenuineLguest", at this virtual address
-    /// (docs: lguest ABI 1.7).
-    case signature(entry: UInt32)
+    /// Linux 2.6.23: execution begins behind the text "GenuineLguest", at this virtual address, with paging on and
+    /// all of RAM at `pageOffset` (docs: lguest ABI 1.7).
+    case signature(entry: UInt32, pageOffset: UInt32)
     /// It has none of these.
     case none
     /// It cannot be told: the kernel is compressed.
@@ -42,7 +42,8 @@ public enum LguestSupport: Equatable, Sendable {
                 let behind =
                     UInt64(segment.virtualAddress) + offset - range.lowerBound + UInt64(signature.count)
                 guard let entry = UInt32(exactly: behind) else { continue }
-                self = .signature(entry: entry)
+                self = .signature(
+                    entry: entry, pageOffset: segment.virtualAddress &- segment.physicalAddress)
                 return
             }
         }

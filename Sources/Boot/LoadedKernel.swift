@@ -23,6 +23,8 @@ public struct LoadedKernel: Sendable {
     public let symbols: SymbolTable?
     /// The release that the file names, if it does.
     public let linuxVersion: LinuxVersion?
+    /// Whether it uses three-level page tables; nil where nothing tells.
+    public let pae: PAEEvidence?
     /// How lguest support was recognised.
     public let lguestSupport: LguestSupport
 

@@ -17,6 +17,8 @@ public struct SetupHeader: Equatable, Sendable {
     public let packedKernel: Range<UInt64>?
     /// Whether the kernel says that it can run where it was not linked to run.
     public let isRelocatable: Bool
+    /// Whether it has a 64-bit entry (xloadflags).
+    public let is64Bit: Bool
     /// Where the payload starts to run (GPA), normally 0x100000.
     public let entryPoint: UInt32
     /// The longest command line, without the zero byte at its end.
@@ -37,7 +39,8 @@ public struct SetupHeader: Equatable, Sendable {
 
     /// Reads the header of `file`, which has "HdrS" in its place.
     /// Throws `.badInput` for 64-bit, too old, truncated and damaged images.
-    public init(_ file: InputFile) throws(LguestError) {
+    /// `allows64Bit` lets kernels pass that can be described but not booted.
+    public init(_ file: InputFile, allows64Bit: Bool = false) throws(LguestError) {
         let all = try file.bytes(0, count: min(file.size, 0x290))
         let byte = { (offset: Int) -> UInt8 in all.littleEndian(at: offset) ?? 0 }
         let word = { (offset: Int) -> UInt32 in all.littleEndian(at: offset) ?? 0 }
@@ -47,11 +50,8 @@ public struct SetupHeader: Equatable, Sendable {
             protocolVersion >= minimum ? word(offset) : other
         }
 
-        if version >= 0x20C && byte(0x236) & 1 != 0 {
-            throw LguestError(
-                .badInput, "\(file.name): a 64-bit kernel, and lguest guests are 32-bit kernels",
-                hint: "build it with ARCH=i386 and CONFIG_LGUEST_GUEST=y")
-        }
+        is64Bit = version >= 0x20C && byte(0x236) & 1 != 0
+        if is64Bit, !allows64Bit { throw Self.isTooWide(file) }
         guard version >= 0x207 else {
             throw LguestError(
                 .badInput,
@@ -100,6 +100,13 @@ public struct SetupHeader: Equatable, Sendable {
         let needed = since(0x20A, 0x260, 0) != 0 ? UInt64(word(0x260)) : 4 * (file.size - payloadStart)
         let (end, overflow) = unpacked.addingReportingOverflow(needed)
         runtimeEnd = max(loadedEnd, overflow ? .max : end)
+    }
+
+    /// Why a 64-bit kernel does not boot.
+    static func isTooWide(_ file: InputFile) -> LguestError {
+        LguestError(
+            .badInput, "\(file.name): a 64-bit kernel, and lguest guests are 32-bit kernels",
+            hint: "build it with ARCH=i386 and CONFIG_LGUEST_GUEST=y")
     }
 
     /// The kernel's release, from the text that `kernel_version` (0x20E) points to, or nil.

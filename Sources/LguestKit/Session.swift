@@ -74,12 +74,15 @@ public final class Session {
         }
         let identity = try Identity(username: options.username, chroot: options.chroot)
         if let name = options.name { Confinement.setProcessName(name) }
+        console.open()
         scheduleTimeout()
         while true {
             let machine = try makeMachine(log)
             self.machine = machine
             if !isConfined {
+                if options.isSandboxed { Sandbox.prepare(sandboxNeeds) }
                 try identity.assume()
+                try confine(log)
                 isConfined = true
             }
             let outcome = machine.run()
@@ -90,6 +93,22 @@ public final class Session {
             guard outcome == .restart, options.restarts else { return outcome }
             log.line(.info, "the guest restarts")
         }
+    }
+
+    /// The last step before the first instruction: everything is open, and nothing more will be.
+    private func confine(_ log: Log) throws(LguestError) {
+        for descriptor in options.unneededDescriptors { HostFiles.close(descriptor) }
+        if options.console != .stdio { HostFiles.detachInput() }
+        guard options.isSandboxed else { return }
+        try Sandbox.enter(sandboxNeeds)
+        log.line(.debug, "the process is confined to its sandbox")
+    }
+
+    private var sandboxNeeds: SandboxNeeds {
+        var needs = SandboxNeeds()
+        needs.opensSockets = configuration.networks.contains { $0.kind == .user }
+        needs.children = devices.networks.compactMap(\.childProcess)
+        return needs
     }
 
     private func makeMachine(_ log: Log) throws(LguestError) -> Machine {

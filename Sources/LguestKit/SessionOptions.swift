@@ -16,6 +16,11 @@ public struct SessionOptions: Sendable {
     /// Whose rights lguest keeps, and where its root is, once everything is open.
     public var username: String?
     public var chroot: String?
+    /// Whether this process is confined, for ever, before the guest's first instruction (`Sandbox`). Off unless
+    /// asked for: a program that embeds a guest may have other things to do.
+    public var isSandboxed = false
+    /// Closed before the guest's first instruction: what the process was given and nobody needs.
+    public var unneededDescriptors: [Int32] = []
 
     public init() {}
 }

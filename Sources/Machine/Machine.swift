@@ -31,6 +31,8 @@ public final class Machine {
     let console: VirtioConsole
     let bus: VirtioPCIBus
     let devicePage: DevicePage?
+    /// The devices of Linux 2.6.23, in place of all others.
+    let dma: LguestDMABus?
     let devices: MachineDevices
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
@@ -61,7 +63,8 @@ public final class Machine {
         self.eventLoop = eventLoop
         startTime = clock.monotonicNanoseconds()
         // A kernel that does not name its version gets its devices in both ways: it looks in one only.
-        let hasPCIDevices = request.kernel.linuxVersion?.hasPCIDevices
+        let isFirst = request.kernel.isFirstGeneration
+        let hasPCIDevices = isFirst ? false : request.kernel.linuxVersion?.hasPCIDevices
         let hasDevicePage = hasPCIDevices != true
         do throws(GuestMemoryError) {
             memory = try GuestMemory(
@@ -77,8 +80,13 @@ public final class Machine {
         observer = GuestObserver(storage.cpu, symbols)
         let wires = InterruptWires()
         devicePage =
-            hasDevicePage ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
-        let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage)
+            hasDevicePage && !isFirst
+            ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
+        dma =
+            isFirst
+            ? LguestDMABus(memory: memory, interrupts: wires, base: memory.ramSize, eventLoop: eventLoop)
+            : nil
+        let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage, dma)
         interface = lguest
         wires.end = lguest.lines
         engine.edge = interface as? any EdgeHandler
@@ -95,6 +103,7 @@ public final class Machine {
                 try devicePage.add(device).onFailure = devices.driverIsBroken
             }
         }
+        if let dma { try devices.add(to: dma, console: backend) }
         connectTap()
     }
 
@@ -114,10 +123,11 @@ public final class Machine {
 
     /// Runs the guest from its entry point until it ends.
     public func run() -> MachineOutcome {
-        console.start()
+        if let dma { dma.start() } else { console.start() }
         defer {
             bus.reset()
             devicePage?.reset()
+            dma?.reset()
             if !keepsDevices { devices.close() }
         }
         interface.start(cpu, entryPoint: kernel.entryPoint)

@@ -40,6 +40,16 @@ public struct MachineDevices {
         }
     }
 
+    /// Puts what Linux 2.6.23 has drivers for on its bus, and says what it has none for.
+    func add(to bus: LguestDMABus, console: any ConsoleBackend) throws(LguestError) {
+        try bus.addConsole(console)
+        for disk in disks { try bus.addDisk(disk) }
+        for network in networks { try bus.addNetwork(network) }
+        if all.count > disks.count + networks.count {
+            warn("Linux 2.6.23 has no drivers for --rng and --balloon: it sees neither")
+        }
+    }
+
     /// Said once for each device that stands still because its driver broke the rules.
     func driverIsBroken(_ device: String, _ error: VirtqueueError) {
         warn(

@@ -11,14 +11,18 @@ import Support
 extension Machine {
     static func makeLguestInterface(
         _ kernel: LoadedKernel, _ memory: GuestMemory, _ environment: MachineEnvironment,
-        _ backend: any ConsoleBackend, _ devicePage: DevicePage?
+        _ backend: any ConsoleBackend, _ devicePage: DevicePage?, _ dma: LguestDMABus?
     ) -> LguestInterface {
         var services = LguestServices(
             memory: memory, ports: environment.ports, clock: environment.clock, tscKHz: environment.tscKHz,
             earlyConsole: { [backend] in backend.write($0) },
             hostTablesEnd: kernel.hostTablesEnd(memoryBytes: memory.ramSize),
-            kernelLooksPAE: kernel.symbols?.lookup(name: "swapper_pg_pmd") != nil)
+            kernelLooksPAE: kernel.pae?.usesPAE == true)
         services.devicePage = devicePage
+        services.dma = dma
+        if case .signature(let entry, let pageOffset) = kernel.lguestSupport {
+            services.signature = SignatureEntry(entry: entry, pageOffset: pageOffset)
+        }
         return LguestInterface(services)
     }
 }

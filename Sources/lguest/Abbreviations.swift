@@ -13,7 +13,8 @@ enum Abbreviations {
 
     private static let run = [
         "verbose", "log-level", "stats", "engine", "name", "console", "timeout", "no-reboot",
-        "exit-with-guest-status", "username", "chroot", "help", "version", "trace", "trace-filter",
+        "exit-with-guest-status", "username", "chroot", "no-sandbox", "help", "version", "trace",
+        "trace-filter",
         "trace-output", "trace-moment", "color", "symbols", "report",
     ]
 

@@ -15,7 +15,9 @@ struct BootCommand: ParsableCommand {
 
     @OptionGroup var options: RunOptions
 
-    @Option(name: .long, help: ArgumentHelp("File with the initial RAM disk.", valueName: "FILE"))
+    @Option(
+        name: .long, help: ArgumentHelp("File with the initial RAM disk.", valueName: "FILE"),
+        completion: .file())
     var initrd: String?
 
     @Flag(name: .long, help: "Let a bzImage unpack itself, in place of unpacking it here.")
@@ -27,7 +29,7 @@ struct BootCommand: ParsableCommand {
         help: ArgumentHelp("Memory, 16m to 3g; a plain number means MiB.", valueName: "MEM"))
     var memory: String
 
-    @Argument(help: ArgumentHelp("A vmlinux or bzImage.", valueName: "KERNEL"))
+    @Argument(help: ArgumentHelp("A vmlinux or bzImage.", valueName: "KERNEL"), completion: .file())
     var kernel: String
 
     @Argument(

@@ -13,7 +13,7 @@ struct DeviceOptions: ParsableArguments {
         help: ArgumentHelp(
             "Disk image, or block device; again for vdb, vdc, ... Endings: ',readonly' and "
                 + "',overlay[=OVERLAYFILE]' leave FILE as it is.",
-            valueName: "FILE"))
+            valueName: "FILE"), completion: .file())
     var block: [String] = []
 
     @Option(
@@ -28,7 +28,7 @@ struct DeviceOptions: ParsableArguments {
         help: ArgumentHelp(
             "Network card without privileges: 'user' (endings ',hostfwd=tcp:HOSTPORT:GUESTPORT', ',mac=MAC'), "
                 + "or 'passt'.",
-            valueName: "user|passt"))
+            valueName: "user|passt"), completion: .list(["user", "passt"]))
     var net: [String] = []
 
     @Flag(name: .long, help: "A random number generator, fed by the host's.")

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Programs of the host that do a part of the work, and the files that they work on.
+// Files that programs of the host work on.
 
+import LguestKit
 import Support
 
 #if canImport(Glibc)
@@ -11,30 +12,6 @@ import Support
 #endif
 
 enum HostTools {
-    /// Runs a program to its end; its complaints go to our standard error. Throws `.host` when it is not there
-    /// or does not succeed; `package` is what to install.
-    static func run(_ words: [String], package: String) throws(LguestError) {
-        let name = words.first ?? ""
-        // SAFETY: strdup gives copies of our own, freed below; the list ends in nil as execvp wants it, and
-        // both live until the program runs.
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var process = pid_t()
-        let result = posix_spawnp(&process, name, nil, nil, &arguments, environ)
-        guard result == 0 else {
-            throw LguestError(
-                .host, "\(name) cannot be run: \(message(result))",
-                hint: "it is in the package \(package); it may be in /sbin, which PATH must name")
-        }
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0 && errno == EINTR {}
-        guard status == 0 else {
-            let how = status & 0x7F == 0 ? "status \(status >> 8 & 0xFF)" : "signal \(status & 0x7F)"
-            throw LguestError(.host, "\(name) failed with \(how)")
-        }
-    }
-
     /// A new sparse file. Throws `.badInput` when there is one already, or it cannot be made.
     static func createFile(_ path: String, bytes: Int64) throws(LguestError) {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
@@ -44,6 +21,34 @@ enum HostTools {
             let reason = errno
             unlink(path)
             throw LguestError(.host, "\(path.asOneLine): \(message(reason))")
+        }
+    }
+
+    /// A new file with this text.
+    static func write(_ text: String, to path: String) throws(LguestError) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw LguestError(.host, "\(path.asOneLine): \(message(errno))") }
+        defer { close(descriptor) }
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            // SAFETY: the buffer is valid during the call, and the count is its own.
+            let count = rest.withUnsafeBytes { Self.write(descriptor, $0) }
+            guard count > 0 else { throw LguestError(.host, "\(path.asOneLine): \(message(errno))") }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+        #if canImport(Glibc)
+            Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+        #else
+            Musl.write(descriptor, bytes.baseAddress, bytes.count)
+        #endif
+    }
+
+    static func makeFolder(_ path: String) throws(LguestError) {
+        guard mkdir(path, 0o755) == 0 else {
+            throw LguestError(.host, "\(path.asOneLine): \(message(errno))")
         }
     }
 
@@ -62,11 +67,8 @@ enum HostTools {
 
     static func removeTree(_ path: String) {
         // Nobody can be told when it fails, and it is in a folder for temporary things.
-        try? run(["rm", "-rf", "--", path], package: "coreutils")
+        try? HostPrograms.run(["rm", "-rf", "--", path], package: "coreutils")
     }
 
-    private static func message(_ reason: Int32) -> String {
-        // SAFETY: strerror gives a NUL-terminated string, copied at once.
-        strerror(reason).map { String(cString: $0) } ?? "error \(reason)"
-    }
+    private static func message(_ reason: Int32) -> String { HostPrograms.message(reason) }
 }

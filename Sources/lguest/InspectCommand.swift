@@ -14,7 +14,7 @@ struct InspectCommand: ParsableCommand {
     @Flag(name: .long, help: "Print one JSON object.")
     var json = false
 
-    @Argument(help: ArgumentHelp("A vmlinux or bzImage.", valueName: "FILE"))
+    @Argument(help: ArgumentHelp("A vmlinux or bzImage.", valueName: "FILE"), completion: .file())
     var file: String
 
     func run() throws {
@@ -32,11 +32,16 @@ struct InspectCommand: ParsableCommand {
                 "guest interfaces",
                 found.interfaces.isEmpty ? "none found" : found.interfaces.joined(separator: ", ")
             ),
-            ("PAE", found.pae.map(yesNo)), ("page offset", found.pageOffset.map(hex)),
+            ("PAE", found.pae.map { yesNo($0.usesPAE) + " (by its \($0.source))" }),
+            ("page offset", found.pageOffset.map(hex)),
             ("entry", found.entryPoint.map(hex)), ("relocatable", found.relocatable.map(yesNo)),
             ("devices", found.devices),
             ("configuration", found.configuration.map { "embedded, \($0.count) lines" } ?? "not embedded"),
-            ("boots here", found.obstacle.map { "no: \($0.description)" } ?? "yes"),
+            (
+                "boots here",
+                found.bootsAs.map { "yes, as a guest of \($0)" } ?? "no: "
+                    + (found.obstacle?.description ?? "the reason is not known")
+            ),
         ]
         return rows.map { name, value in
             name + String(repeating: " ", count: 18 - name.count) + (value ?? "not known")
@@ -48,11 +53,13 @@ struct InspectCommand: ParsableCommand {
         return .object([
             ("file", .string(found.file)), ("format", .string(found.format)),
             ("compression", JSONText(found.compression?.rawValue)), ("version", JSONText(found.version)),
-            ("interfaces", .list(found.interfaces.map(JSONText.string))), ("pae", JSONText(found.pae)),
+            ("interfaces", .list(found.interfaces.map(JSONText.string))),
+            ("pae", JSONText(found.pae?.usesPAE)),
             ("pageOffset", number(found.pageOffset)), ("entry", number(found.entryPoint)),
             ("relocatable", JSONText(found.relocatable)), ("devices", JSONText(found.devices)),
             ("configuration", found.configuration.map { .list($0.map(JSONText.string)) } ?? .null),
-            ("boots", .bool(found.obstacle == nil)), ("obstacle", JSONText(found.obstacle?.description)),
+            ("boots", .bool(found.bootsAs != nil)), ("bootsAs", JSONText(found.bootsAs)),
+            ("obstacle", JSONText(found.obstacle?.description)),
         ])
     }
 }

@@ -21,12 +21,23 @@ indirect enum JSONText {
         case .bool(let flag): return flag ? "true" : "false"
         case .number(let number): return String(number)
         case .string(let string): return Self.quoted(string)
-        case .list(let values): return "[" + values.map { $0.text() }.joined(separator: ", ") + "]"
+        case .list(let values):
+            guard values.contains(where: { $0.isObject }) else {
+                return "[" + values.map { $0.text() }.joined(separator: ", ") + "]"
+            }
+            let inner = indent + "  "
+            let lines = values.map { inner + $0.text(indent: inner) }
+            return "[\n" + lines.joined(separator: ",\n") + "\n\(indent)]"
         case .object(let members):
             let inner = indent + "  "
             let lines = members.map { "\(inner)\(Self.quoted($0.0)): \($0.1.text(indent: inner))" }
             return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
         }
+    }
+
+    private var isObject: Bool {
+        if case .object = self { return true }
+        return false
     }
 
     private static func quoted(_ string: String) -> String {

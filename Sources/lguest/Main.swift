@@ -10,6 +10,7 @@ import Support
 enum Main {
     static func main() {
         ProcessFacts.unblockEndingSignals()
+        ProcessFacts.keepInheritedDescriptorsToOurselves()
         finish(run(Array(CommandLine.arguments.dropFirst())))
     }
 
@@ -21,6 +22,10 @@ enum Main {
             return .exit(LguestError.Code.badInput.exitStatus)
         }
         do {
+            if let script = try CompletionRoot.script(for: words) {
+                print(script)
+                return .exit(0)
+            }
             var command = try RootCommand.command(for: words)
             try command.run()
             return .exit(0)

@@ -17,6 +17,7 @@ struct RootCommand: ParsableCommand {
             lguest explain [NAME ...]
             lguest report TRACE -o FILE.html
             lguest image create OUT.img --size SIZE [--from-tar FILE | --from-dir DIR]
+            lguest doctor [--json]
             """,
         discussion: """
             MEM is the guest's memory: 64m, 1g, or a number of MiB. KERNEL is a vmlinux or bzImage of a \
@@ -29,6 +30,7 @@ struct RootCommand: ParsableCommand {
         subcommands: [
             BootCommand.self, BuiltinCommand.self, InspectCommand.self, ImageCommand.self,
             ExplainCommand.self, ReportCommand.self,
+            DoctorCommand.self,
         ])
 
     /// For somebody who types only `lguest`.
@@ -57,7 +59,7 @@ struct RootCommand: ParsableCommand {
     /// kernel argument is ever taken for one. All else is the original's command line: `boot`.
     static func withSubcommand(_ words: [String]) -> [String] {
         guard let first = words.first else { return words }
-        let isOwn = ownWords.contains(first) || first.hasPrefix("--generate-completion-script")
+        let isOwn = ownWords.contains(first) || first == "--experimental-dump-help"
         return isOwn ? words : ["boot"] + words
     }
 

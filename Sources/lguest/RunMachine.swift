@@ -12,6 +12,11 @@ enum RunMachine {
     /// Returns when the guest has powered itself off. Throws an `Ending` when it ended in another way, and
     /// an `LguestError` when it could not be started.
     static func untilItEnds(_ machine: MachineConfiguration, _ options: SessionOptions) throws {
+        if !options.isSandboxed, options.logLevel >= .warning {
+            StandardError.print(
+                "lguest: warning: without the sandbox a guest that breaks out of lguest has all your rights "
+                    + "(--no-sandbox)")
+        }
         switch try runOnTerminal(machine, options) {
         case .powerOff, .restart:
             return

@@ -32,7 +32,8 @@ struct RunOptions: ParsableArguments {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Where the guest's console is.", valueName: "stdio|pty|file:PATH|unix:PATH"))
+        help: ArgumentHelp("Where the guest's console is.", valueName: "stdio|pty|file:PATH|unix:PATH"),
+        completion: .list(["stdio", "pty", "file:", "unix:"]))
     var console = "stdio"
 
     @Option(
@@ -50,16 +51,23 @@ struct RunOptions: ParsableArguments {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Once everything is open, become this user (needs root).", valueName: "NAME"))
+        help: ArgumentHelp("Once everything is open, become this user (needs root).", valueName: "NAME"),
+        completion: .shellCommand("cut -d: -f1 /etc/passwd"))
     var username: String?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Once everything is open, make DIR the root directory (needs root).", valueName: "DIR"))
+            "Once everything is open, make DIR the root directory (needs root).", valueName: "DIR"),
+        completion: .directory)
     var chroot: String?
 
     @OptionGroup var tracing: TraceOptions
+
+    @Flag(
+        name: .long,
+        help: "Keep all rights while the guest runs, for debugging: a guest that breaks out has them too.")
+    var noSandbox = false
 
     func apply(to machine: inout MachineConfiguration) throws(LguestError) {
         machine.trace = try tracing.request()
@@ -91,6 +99,8 @@ struct RunOptions: ParsableArguments {
         session.restarts = !noReboot
         session.username = username
         session.chroot = chroot
+        session.isSandboxed = !noSandbox
+        session.unneededDescriptors = ProcessFacts.inheritedDescriptors
         return session
     }
 }

@@ -3,6 +3,7 @@
 // Runs the program itself for a test, and keeps what it left behind.
 
 import Foundation
+import LguestKit
 import Testing
 
 enum Program {
@@ -18,13 +19,17 @@ enum Program {
         let errors: String
     }
 
-    /// Runs `lguest` with these words to its end.
+    /// Runs `lguest`, or another program, with these words to its end.
     /// `steps`: what is typed, each when the output since the step before contains its text.
     static func run(
-        _ words: [String], input: String = "", steps: [(after: String, input: String)] = []
+        _ words: [String], input: String = "", steps: [(after: String, input: String)] = [],
+        program: String? = nil
     ) throws -> Result {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(path))
+        let program = try #require(program ?? path)
+        // As a shell does: what is no path is looked for in PATH.
+        process.executableURL = URL(
+            fileURLWithPath: program.contains("/") ? program : try #require(HostPrograms.find(program)))
         process.arguments = words
         let (output, errors, keys) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output

@@ -41,9 +41,7 @@ public enum KernelInventory {
                 return nil
             }
             let compressed = if case .bzImage = image.format { true } else { image.container != nil }
-            let pae =
-                image.symbols?.lookup(name: "initial_pg_pmd") != nil
-                || image.symbols?.lookup(name: "swapper_pg_pmd") != nil || file.contains("-pae")
+            let pae = image.pae?.usesPAE == true || file.contains("-pae")
             return InventoryKernel(
                 path: path, name: file, version: image.linuxVersion, isPAE: pae,
                 isCompressed: compressed)

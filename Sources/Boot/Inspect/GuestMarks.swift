@@ -36,6 +36,20 @@ enum GuestMarks {
         return result
     }
 
+    /// The same for a kernel whose headers are not read: notes are found by their type and name.
+    static func interfaces(inBytesOf file: InputFile) throws(LguestError) -> [String] {
+        let name = Array("Xen\0".utf8)
+        let notes = [("Xen PV", XenNote.entry), ("PVH", XenNote.pvhEntry)].map { mark, type in
+            (mark, (0..<4).map { UInt8(truncatingIfNeeded: type >> (8 * $0)) } + name)
+        }
+        var result: [String] = []
+        for (mark, pattern) in notes + texts.map({ ($0.name, Array($0.text.utf8)) })
+        where try file.firstOffset(of: pattern, in: 0..<file.size) != nil {
+            result.append(mark)
+        }
+        return result
+    }
+
     /// The types of all notes named "Xen".
     private static func xenNotes(_ elf: ELF32File) throws(LguestError) -> Set<UInt32> {
         var types: Set<UInt32> = []

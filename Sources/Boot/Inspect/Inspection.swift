@@ -15,7 +15,7 @@ public struct Inspection: Sendable {
     /// `lguest`, `Xen PV`, `PVH`, `KVM`, `PVM`: by whom the kernel knows that it may be run.
     public var interfaces: [String] = []
     /// Whether it uses three-level page tables; nil where it cannot be told.
-    public var pae: Bool?
+    public var pae: PAEEvidence?
     /// Where its memory begins in its own address space.
     public var pageOffset: UInt32?
     public var entryPoint: UInt32?
@@ -25,10 +25,12 @@ public struct Inspection: Sendable {
     public var devices: String?
     /// Lines of the embedded configuration (`CONFIG_IKCONFIG`); nil when there is none.
     public var configuration: [String]?
+    /// The guest interface under which it boots here; nil when it does not.
+    public var bootsAs: String?
     /// Why it does not boot here; nil when it does.
     public var obstacle: LguestError?
 
-    /// Looks at the file at `path`. Throws `.badInput` when it is no 32-bit x86 kernel at all.
+    /// Looks at the file at `path`. Throws `.badInput` when it is no x86 kernel at all.
     public init(path: String) throws(LguestError) {
         let original = try InputFile(path: path, purpose: "kernel", maximumSize: KernelImage.maximumFileSize)
         try self.init(original)
@@ -36,8 +38,16 @@ public struct Inspection: Sendable {
 
     init(_ original: InputFile) throws(LguestError) {
         file = original.name
+        let kernel: KernelImage
+        do throws(LguestError) {
+            kernel = try KernelImage(original)
+        } catch {
+            guard let wide = try WideKernel(original) else { throw error }
+            (format, compression, version) = (wide.format, wide.compression, wide.version)
+            (relocatable, interfaces, obstacle) = (wide.isRelocatable, wide.interfaces, error)
+            return
+        }
         format = try FileKind(original) == .bzImage ? "bzImage" : "ELF vmlinux"
-        let kernel = try KernelImage(original)
         compression = kernel.container?.format
         version = kernel.linuxVersion?.release
         switch kernel.format {
@@ -52,29 +62,18 @@ public struct Inspection: Sendable {
                 kernel.container?.header.isRelocatable
                 ?? configuration.map { $0.contains("CONFIG_RELOCATABLE=y") }
             interfaces = try GuestMarks.interfaces(in: elf, kernel)
-            pae = try isPAE(elf, kernel)
+            pae = try PAEEvidence(elf, symbols: kernel.symbols, configuration: configuration)
         }
         if interfaces.contains("lguest"), let version = kernel.linuxVersion {
-            devices = version.hasPCIDevices ? "virtio 1.0 over PCI" : "lguest device page"
+            devices =
+                kernel.isFirstGeneration
+                ? "lguest DMA (2.6.23)" : version.hasPCIDevices ? "virtio 1.0 over PCI" : "lguest device page"
         }
         do throws(LguestError) {
             try kernel.requireLguestSupport()
-            if let version = kernel.linuxVersion, (version.major, version.minor, version.patch) < (2, 6, 24) {
-                throw LguestError(
-                    .badInput,
-                    "\(file): Linux 2.6.23 has an lguest interface of its own, which is not there yet")
-            }
+            bootsAs = "lguest"
         } catch {
             obstacle = error
         }
-    }
-
-    /// The configuration says it, or a symbol, or the banner of modules ("… SMP mod_unload 686 PAE").
-    private func isPAE(_ elf: ELF32File, _ kernel: KernelImage) throws(LguestError) -> Bool? {
-        if let configuration { return configuration.contains("CONFIG_X86_PAE=y") }
-        if let symbols = kernel.symbols {
-            return ["swapper_pg_pmd", "initial_pg_pmd"].contains { symbols.lookup(name: $0) != nil }
-        }
-        return nil
     }
 }

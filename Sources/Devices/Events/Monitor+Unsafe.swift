@@ -50,7 +50,8 @@ final class Monitor: @unchecked Sendable {
     /// Ends all waits.
     func wakeAll() { pthread_cond_broadcast(condition) }
 
-    /// Starts a thread that runs `body`, with all signals left to the others. False when the host has none.
+    /// Starts a thread that runs `body`, with all signals left to the others but SIGSYS, which the kernel sends to
+    /// the thread whose system call a sandbox refuses. Nil when the host has none.
     static func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t? {
         final class Box: Sendable {
             let body: @Sendable () -> Void
@@ -62,6 +63,7 @@ final class Monitor: @unchecked Sendable {
         // SAFETY: the sets are local. The box is retained for the new thread, which releases it; when there
         // is no new thread, it is released here.
         sigfillset(&all)
+        sigdelset(&all, SIGSYS)
         pthread_sigmask(SIG_SETMASK, &all, &old)
         let box = Unmanaged.passRetained(Box(body))
         let result = pthread_create(

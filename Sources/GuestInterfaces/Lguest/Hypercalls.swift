@@ -65,7 +65,11 @@ extension LguestInterface {
             try initialise(cpu, byVMCall: byVMCall)
         } else {
             try drainRing(cpu)
-            try carryOut(frame, cpu)
+            if let dma = services.dma, let result = try dmaCall(frame, dma) {
+                cpu[r32: GPR.eax] = result
+            } else {
+                try carryOut(frame, cpu)
+            }
         }
         cpu.eip = cpu.eip &+ length
     }
@@ -114,7 +118,8 @@ extension LguestInterface {
             let address = UInt64(cpu[r32: register])
             let room = memory.size > address ? min(UInt64(LguestDataLayout.window), memory.size - address) : 0
             guard let bytes = try? memory.readBytes(address, count: Int(room)),
-                let layout = LguestDataLayout(bytes),
+                let layout = services.dma == nil
+                    ? LguestDataLayout(bytes) : LguestDataLayout(first: bytes),
                 let data = LguestData(address: address, layout: layout, memory: memory)
             else { continue }
             found = (register, data)
@@ -122,15 +127,19 @@ extension LguestInterface {
         guard let found else {
             throw kill(
                 "bad guest page: no lguest_data at \(cpu[r32: GPR.ebx].hex) (EBX) nor at \(cpu[r32: GPR.edx].hex) (EDX)",
-                suggestion: "kernels before 2.6.24 have another device model and are not supported yet")
+                suggestion: "lguest_data must be as Linux 2.6.23 to 4.13 have it")
         }
         let shared = found.data
         let layout = shared.layout
         abi.argumentsStartInEDX = found.register == GPR.edx
         shared.set(layout.tscKHz, services.tscKHz)
-        let vector = shared.word(layout.syscallVector)
-        guard vector == 0x80 else { throw kill("bad syscall vector \(vector)") }
-        abi.kernelAddress = shared.word(layout.kernelAddress)
+        if let vector = layout.syscallVector.map({ shared.word($0) }), vector != 0x80 {
+            throw kill("bad syscall vector \(vector)")
+        }
+        if let address = layout.kernelAddress { abi.kernelAddress = shared.word(address) }
+        if let place = layout.guestID {
+            try? memory.write(services.dma?.guestID ?? 1, at: shared.address + UInt64(place))
+        }
         shared.set(layout.reserveMem, LguestInterface.reservedTop)
         guard abi.kernelAddress < 0 &- LguestInterface.reservedTop else {
             throw kill("bad kernel address \(abi.kernelAddress.hex)")

@@ -56,6 +56,7 @@ extension LguestInterface: InterruptLines {
             clockEvent = nil
             pendingInterrupts |= 1
         }
+        if let startFailure { throw startFailure }
         guard let data else { return !isHalted }
         // The original wrote the wall clock at interrupts only. Until the guest trusts its TSC (two seconds
         // after the start) this is its only clock, so it gets it as fresh as we can.

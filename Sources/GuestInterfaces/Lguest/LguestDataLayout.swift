@@ -23,9 +23,12 @@ struct LguestDataLayout: Equatable {
     var noirqStart: UInt32?
     var noirqEnd: UInt32?
     var noirqIret: UInt32?
-    var kernelAddress: UInt32
-    var syscallVector: UInt32
-    var size: UInt32 { syscallVector + 4 }
+    /// Linux 2.6.23 has neither.
+    var kernelAddress: UInt32?
+    var syscallVector: UInt32?
+    /// A number for the guest, 16 bits wide, of which 2.6.23 makes its Ethernet address.
+    var guestID: UInt32?
+    var size: UInt32 { (syscallVector ?? noirqEnd ?? tscKHz) + 4 }
 
     static let ringLength: UInt32 = 64
     /// Longer than any layout.
@@ -40,6 +43,19 @@ struct LguestDataLayout: Equatable {
             if run && bytes[start - 1] != 0xFF && bytes[start + 64] != 0xFF { return UInt32(start) }
         }
         return nil
+    }
+
+    /// The layout of Linux 2.6.23, for a kernel that is known to be one; nil when `bytes` do not look like it.
+    init?(first bytes: [UInt8]) {
+        guard let status = LguestDataLayout.statusOffset(bytes), status != 0x18 else { return nil }
+        // The snapshots before the release had no wall clock in the page.
+        if status == 0x0C { time = nil }
+        (hcallStatus, hcalls, hcallSize) = (status, status + 64, 16)
+        reserveMem = hcalls + 64 * hcallSize
+        guestID = reserveMem + 4
+        tscKHz = reserveMem + 8
+        noirqStart = reserveMem + 12
+        noirqEnd = reserveMem + 16
     }
 
     /// Recognises the layout; nil when it is none that we know.

@@ -26,6 +26,9 @@ public struct LguestServices {
     public var kernelLooksPAE: Bool
     /// The devices of guests before 4.0, if there are any.
     public var devicePage: DevicePage?
+    /// The devices of Linux 2.6.23, which is known by its signature.
+    public var dma: LguestDMABus?
+    public var signature: SignatureEntry?
 
     public init(
         memory: GuestMemory, ports: PortBus, clock: any HostClock, tscKHz: UInt32,
@@ -66,6 +69,8 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     /// Where devices raise interrupts. An object of its own: whoever is referenced weakly is slow to use.
     public let lines = LguestInterruptLines()
     @exclusivity(unchecked) var isHalted = false
+    /// The guest could not even begin.
+    var startFailure: GuestDeath?
     /// Set by SHUTDOWN.
     @exclusivity(unchecked) var requestedEnd: GuestEnd?
     /// When the clock event fires, in monotonic nanoseconds.

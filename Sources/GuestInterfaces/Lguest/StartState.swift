@@ -40,5 +40,6 @@ extension LguestInterface {
         for index in 0..<6 { cpu.setSegment(index, index == SegmentIndex.cs ? code : data) }
         cpu.setEFLAGS(0x202)
         cpu.eip = entryPoint
+        if let signature = services.signature { startAtSignature(signature, cpu) }
     }
 }

@@ -38,6 +38,21 @@ enum HostFiles {
         return descriptor
     }
 
+    /// Nobody types into standard input any more: it becomes /dev/null, so that it keeps no terminal or pipe open.
+    static func detachInput() {
+        guard let null = try? openNull() else { return }
+        dup2(null, 0)
+        close(null)
+    }
+
+    /// Nobody reads what this process says from here on.
+    static func detachErrors() {
+        let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
+        guard null >= 0 else { return }
+        dup2(null, 2)
+        close(null)
+    }
+
     /// A new pseudo-terminal in raw mode: our end, which does not block, the other end held open so that ours
     /// never hangs up, and the other end's name.
     static func openPseudoTerminal() throws(LguestError) -> (ours: Int32, other: Int32, name: String) {

@@ -12,6 +12,12 @@ final class KeptConsole {
 
     init(_ inner: any ConsoleBackend) { self.inner = inner }
 
+    /// Opens what there is to open, before there is a machine.
+    func open() {
+        if !isStarted { inner.start(client: self) }
+        isStarted = true
+    }
+
     /// The last machine is gone.
     func end() {
         inner.stop()
@@ -24,9 +30,9 @@ extension KeptConsole: ConsoleBackend {
 
     func start(client: any ConsoleClient) {
         self.client = client
+        open()
         // The machine before may have had no room for what was typed last.
-        if isStarted { inner.resumeInput() } else { inner.start(client: self) }
-        isStarted = true
+        inner.resumeInput()
     }
 
     /// The machine is done with it; the next one may come.

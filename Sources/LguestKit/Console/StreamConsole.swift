@@ -15,8 +15,8 @@ final class StreamConsole {
     private let eventLoop: EventLoop
     /// Where clients come from; nil for a pseudo-terminal, which is one stream for ever.
     private let listener: Int32?
-    /// Removed at the end.
-    private let socketPath: String?
+    /// Removes the socket's file at the end.
+    private let cleaner: PathCleaner?
     /// Held open only so that our end of a pseudo-terminal does not hang up.
     private let held: Int32?
     private var stream: Int32?
@@ -31,20 +31,26 @@ final class StreamConsole {
     init(pseudoTerminal announce: (String) -> Void, eventLoop: EventLoop) throws(LguestError) {
         let (ours, other, name) = try HostFiles.openPseudoTerminal()
         self.eventLoop = eventLoop
-        (listener, socketPath, held, stream) = (nil, nil, other, ours)
+        (listener, cleaner, held, stream) = (nil, nil, other, ours)
         announce(name)
     }
 
     /// A socket at `path`.
     init(socket path: String, eventLoop: EventLoop) throws(LguestError) {
         self.eventLoop = eventLoop
-        listener = try HostFiles.listen(at: path)
-        (socketPath, held, stream) = (path, nil, nil)
+        let descriptor = try HostFiles.listen(at: path)
+        (listener, held, stream) = (descriptor, nil, nil)
+        do throws(LguestError) {
+            cleaner = try PathCleaner(path: path)
+        } catch {
+            HostFiles.close(descriptor)
+            HostFiles.remove(path)
+            throw error
+        }
     }
 
     deinit {
         for descriptor in [listener, held, stream].compactMap({ $0 }) { HostFiles.close(descriptor) }
-        if let socketPath { HostFiles.remove(socketPath) }
     }
 
     private func acceptClient() {

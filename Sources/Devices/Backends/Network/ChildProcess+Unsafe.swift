@@ -39,6 +39,9 @@ final class ChildProcess {
         _ = fcntl(socket, F_SETFL, O_NONBLOCK)
     }
 
+    /// The host's number for it, 0 when it has ended.
+    var number: Int32 { process }
+
     deinit { end() }
 
     /// Whether the program has ended already.

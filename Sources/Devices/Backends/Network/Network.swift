@@ -11,6 +11,8 @@ public final class Network {
     public let mac: MACAddress
     /// The host's name for its end, if it has one: "tap0".
     public let interface: String?
+    /// The program that carries it, if there is one.
+    public var childProcess: Int32? { (backend as? PasstBackend)?.processNumber }
 
     init(backend: any NetworkBackend, mac: MACAddress) {
         self.backend = backend
@@ -30,7 +32,7 @@ public final class Network {
             backend = tap
             interface = tap.interface
         case .user:
-            backend = try SlirpBackend(forwards: specification.forwards, eventLoop: eventLoop)
+            backend = try SlirpBackend(forwards: specification.forwards, eventLoop: eventLoop, warn: warn)
             interface = nil
         case .passt:
             backend = try PasstBackend(forwards: specification.forwards, eventLoop: eventLoop, warn: warn)

@@ -47,6 +47,9 @@ final class PasstBackend: NetworkBackend {
 
     deinit { close() }
 
+    /// What the host calls the passt process.
+    var processNumber: Int32 { process.number }
+
     var offloads: NetworkOffloads { .all }
     /// Its frames are complete, and no wire was in between that could have spoilt them.
     var leaves: NetworkOffloads { .checksum }

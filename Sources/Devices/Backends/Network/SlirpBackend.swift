@@ -8,6 +8,7 @@ import Support
 final class SlirpBackend: NetworkBackend {
     private let stack: SlirpStack
     private let eventLoop: EventLoop
+    private let warn: (String) -> Void
     private var source: EventLoop.Source?
     private weak var client: (any NetworkClient)?
     private var accepted: NetworkOffloads = []
@@ -18,12 +19,13 @@ final class SlirpBackend: NetworkBackend {
 
     /// Throws `.host` when a port is taken.
     init(
-        forwards: [NetworkSpecification.Forward], eventLoop: EventLoop
+        forwards: [NetworkSpecification.Forward], eventLoop: EventLoop,
+        warn: @escaping (String) -> Void = { _ in }
     ) throws(LguestError) {
         self.eventLoop = eventLoop
+        self.warn = warn
         stack = try SlirpStack(machine: eventLoop.waker)
         for forward in forwards { try stack.forward(forward) }
-        try stack.start()
     }
 
     deinit { close() }
@@ -36,6 +38,12 @@ final class SlirpBackend: NetworkBackend {
     func start(client: any NetworkClient, accepted: NetworkOffloads) {
         self.client = client
         self.accepted = accepted
+        do throws(LguestError) {
+            // Not before the first driver: a thread that is started now has the rights of a confined process.
+            try stack.start()
+        } catch {
+            warn("\(error.description): the guest's network is dead")
+        }
         if source == nil { source = eventLoop.registerWake { [weak self] in self?.receiveMore() } }
         receiveMore()
     }

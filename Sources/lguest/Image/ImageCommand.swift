@@ -4,6 +4,7 @@
 // any privilege by mke2fs of e2fsprogs.
 
 import ArgumentParser
+import LguestKit
 import Support
 
 struct ImageCommand: ParsableCommand {
@@ -25,10 +26,14 @@ struct ImageCreateCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The image's size: 64m, 1g.", valueName: "SIZE"))
     var size: String
 
-    @Option(name: .long, help: ArgumentHelp("Fill it with this tar file.", valueName: "FILE"))
+    @Option(
+        name: .long, help: ArgumentHelp("Fill it with this tar file.", valueName: "FILE"),
+        completion: .file())
     var fromTar: String?
 
-    @Option(name: .long, help: ArgumentHelp("Fill it with what is in this folder.", valueName: "DIR"))
+    @Option(
+        name: .long, help: ArgumentHelp("Fill it with what is in this folder.", valueName: "DIR"),
+        completion: .directory)
     var fromDir: String?
 
     @Option(name: .long, help: "The file system.")
@@ -56,12 +61,50 @@ struct ImageCreateCommand: ParsableCommand {
 
     private func fill() throws(LguestError) {
         guard let fromTar else { return try makeFileSystem(from: fromDir) }
-        // The mke2fs of many distributions reads folders only. Owners are lost then, unless we are root.
+        // The mke2fs of many distributions reads folders only.
         let folder = try HostTools.temporaryFolder()
         defer { HostTools.removeTree(folder) }
-        try HostTools.run(
-            ["tar", "--extract", "--file", fromTar, "--directory", folder, "--numeric-owner"], package: "tar")
-        try makeFileSystem(from: folder)
+        let tree = folder + "/tree"
+        try HostTools.makeFolder(tree)
+        let extract = [
+            "tar", "--extract", "--file", fromTar, "--directory", tree, "--numeric-owner",
+            "--preserve-permissions",
+        ]
+        if ProcessFacts.isRoot {
+            try HostPrograms.run(extract, package: "tar")
+            return try makeFileSystem(from: tree)
+        }
+        // An ordinary user's files are all that user's, and device nodes are not allowed: both come afterwards.
+        let members = try list(fromTar, folder)
+        let devices = members.filter { $0.kind != .plain }.flatMap { [$0.path, "./" + $0.path] }
+        try HostTools.write(devices.joined(separator: "\n") + "\n", to: folder + "/devices")
+        try HostPrograms.run(
+            extract + ["--anchored", "--no-wildcards", "--exclude-from", folder + "/devices"], package: "tar")
+        try makeFileSystem(from: tree)
+        try setOwners(members, folder)
+    }
+
+    private func list(_ tar: String, _ folder: String) throws(LguestError) -> [TarMember] {
+        let listing = folder + "/listing"
+        try HostPrograms.run(
+            ["tar", "--list", "--verbose", "--numeric-owner", "--quoting-style=escape", "--file", tar],
+            package: "tar", output: listing)
+        let file = try InputFile(path: listing, purpose: "listing", maximumSize: 1 << 30)
+        let text = String(decoding: try file.bytes(0, count: file.size), as: UTF8.self)
+        return text.split(separator: "\n").compactMap(TarMember.init(line:))
+    }
+
+    private func setOwners(_ members: [TarMember], _ folder: String) throws(LguestError) {
+        let script = folder + "/owners"
+        let (lines, left) = OwnerScript.lines(members)
+        try HostTools.write(lines.joined(separator: "\n") + "\n", to: script)
+        try HostPrograms.run(
+            ["debugfs", "-w", "-f", script, output], package: "e2fsprogs", output: folder + "/said")
+        if left > 0 {
+            StandardError.print(
+                "lguest: warning: \(left) files have names that debugfs cannot be told: they keep your user as owner"
+            )
+        }
     }
 
     private func makeFileSystem(from folder: String?) throws(LguestError) {
@@ -73,7 +116,7 @@ struct ImageCreateCommand: ParsableCommand {
         }
         words += ["-E", "root_owner=0:0,lazy_itable_init=0"]
         if let folder { words += ["-d", folder] }
-        try HostTools.run(words + [output], package: "e2fsprogs")
+        try HostPrograms.run(words + [output], package: "e2fsprogs")
     }
 }
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a confined process needs in C: giving up its capabilities, and the handler that the kernel calls in
+// place of a refused system call. The handler uses only what POSIX lists as async-signal-safe.
+
+#define _GNU_SOURCE
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1
+#endif
+
+int lguest_drop_capabilities(void) {
+    // The kernel says EINVAL behind its last capability, and EPERM to who may not lower the bound.
+    for (int capability = 0; capability < 64; capability++) {
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) break;
+    }
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    return syscall(SYS_capset, &header, none) == 0 ? 0 : -errno;
+}
+
+int lguest_forbid_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : -errno; }
+
+// Names by number, for the message; they are never freed.
+static const char *names[LGUEST_CALL_NAMES];
+static volatile sig_atomic_t reported[LGUEST_CALL_NAMES];
+// The file that is read through us, and its path; the descriptor is negative when there is none.
+static int served_file = -1;
+static const char *served_path;
+
+void lguest_sandbox_name(int number, const char *name) {
+    if (number >= 0 && number < LGUEST_CALL_NAMES && !names[number]) names[number] = strdup(name);
+}
+
+int lguest_sandbox_serve(const char *path) {
+    if (served_path) return served_file;
+    served_path = strdup(path);
+    served_file = open(path, O_RDONLY | O_CLOEXEC);
+    return served_file;
+}
+
+#if defined(__x86_64__)
+
+static void say(const char *text) {
+    ssize_t ignored = write(2, text, strlen(text));
+    (void)ignored;
+}
+
+static void report(long number) {
+    if (number < 0 || number >= LGUEST_CALL_NAMES || reported[number]) return;
+    reported[number] = 1;
+    char digits[8], *at = digits + sizeof digits;
+    *--at = 0;
+    long rest = number;
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    say("lguest: the sandbox refused the system call ");
+    say(names[number] ? names[number] : "of number");
+    say(" (");
+    say(at);
+    say("); --no-sandbox would allow it\n");
+}
+
+// A fresh descriptor of the served file, read from its beginning.
+static long open_served(void) {
+    if (served_file < 0) return -ENOENT;
+    int copy = fcntl(served_file, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0) return -errno;
+    lseek(copy, 0, SEEK_SET);
+    return copy;
+}
+
+static long look_at_served(void *status) {
+    if (served_file < 0) return -ENOENT;
+    return syscall(SYS_fstat, served_file, status) == 0 ? 0 : -errno;
+}
+
+static int is_served(greg_t path) {
+    return served_path && path && strcmp((const char *)(uintptr_t)path, served_path) == 0;
+}
+
+// The kernel has not carried the call out; what we put into RAX is what the caller gets.
+static void on_refused(int signal_number, siginfo_t *info, void *context) {
+    (void)signal_number;
+    if (info->si_code != SYS_SECCOMP) return;
+    int error = errno;
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    long number = info->si_syscall, result = -EPERM;
+    if (number == SYS_openat && is_served(registers[REG_RSI])) {
+        result = open_served();
+    } else if (number == SYS_newfstatat && is_served(registers[REG_RSI])) {
+        result = look_at_served((void *)(uintptr_t)registers[REG_RDX]);
+    } else {
+        report(number);
+    }
+    registers[REG_RAX] = result;
+    errno = error;
+}
+
+int lguest_sandbox_handle_refusals(void) {
+    struct sigaction action = {.sa_sigaction = on_refused, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGSYS, &action, NULL) != 0) return -errno;
+    // Blocked, it would kill the process instead.
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGSYS);
+    return -pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+#else
+
+int lguest_sandbox_handle_refusals(void) { return -ENOSYS; }
+
+#endif
