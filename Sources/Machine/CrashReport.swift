@@ -3,6 +3,7 @@
 // What a person gets to see when a guest cannot go on: the reason, the place by symbol, the
 // instruction, the registers, the segments, how it got there, and what may help.
 
+import Engine
 import GuestInterfaces
 import Support
 import Trace
@@ -45,7 +46,9 @@ struct CrashReport {
         }
         let count = min(system.branchCursor, 16)
         if count > 0 {
-            lines.append("  last branches, newest first:")
+            // Generated code notes only what crosses between privileges.
+            let kind = machine.engine is Interpreter ? "last branches" : "last branches between privileges"
+            lines.append("  \(kind), newest first:")
             for n in 1...count {
                 lines.append("    \(place(system.branches[Int((system.branchCursor &- n) & 15)]))")
             }

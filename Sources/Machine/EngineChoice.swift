@@ -9,9 +9,9 @@ import X86
 
 /// The ways to carry out guest code.
 public enum EngineChoice: String, CaseIterable, Sendable {
-    /// Machine code made from the guest's: several times faster; keeps no list of branches for reports.
+    /// Machine code made from the guest's, the default: of branches it notes only entries into the kernel and returns.
     case translator
-    /// One instruction after the other: exact, traceable, the default.
+    /// One instruction after the other: exact and traceable, the reference.
     case interpreter
     /// Both, block by block, up to the first difference.
     case lockstep

@@ -32,7 +32,7 @@ public struct MachineConfiguration: Sendable {
     /// A vmlinux or System.map with the kernel's symbols; nil for what can be found.
     public var symbolPath: String?
     /// How guest code is carried out.
-    public var engine = EngineChoice.interpreter
+    public var engine = EngineChoice.translator
 
     public init(
         memoryBytes: UInt64, kernelPath: String, initrdPath: String? = nil, commandLine: String = "",

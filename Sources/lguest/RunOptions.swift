@@ -23,9 +23,9 @@ struct RunOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "How guest code is run: interpreter, or translator (faster, newer), or lockstep (both, compared).",
+            "How guest code is run: translator, interpreter (the reference, slower), or lockstep (both, compared).",
             valueName: "NAME"))
-    var engine = EngineChoice.interpreter
+    var engine = EngineChoice.translator
 
     @Option(name: .long, help: ArgumentHelp("The guest's name, in messages and in 'ps'.", valueName: "NAME"))
     var name: String?

@@ -62,17 +62,17 @@ extension DMANet: DMADevice {
 }
 
 extension DMANet: NetworkClient {
-    func frameArrived(_ frame: NetworkFrame) -> Bool {
+    func frameArrived(_ bytes: ArraySlice<UInt8>, _ offload: FrameOffload) -> Bool {
         // What is longer has no place in any list.
-        guard frame.bytes.count <= Self.frameLimit else { return true }
+        guard bytes.count <= Self.frameLimit else { return true }
         guard let list = bus.freeList(key(Self.guestSlot)) else {
             retryLater()
             return false
         }
-        guard list.count >= frame.bytes.count else { return true }
+        guard list.count >= bytes.count else { return true }
         list.announceWrite(bus.memory)
-        list.buffers(bus.memory).store(frame.bytes[...])
-        list.setUsed(frame.bytes.count, bus.memory)
+        list.buffers(bus.memory).store(bytes)
+        list.setUsed(bytes.count, bus.memory)
         hasDelivered = true
         return true
     }
