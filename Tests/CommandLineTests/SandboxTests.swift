@@ -18,7 +18,7 @@ enum Helper {
             .deletingLastPathComponent()
         let arguments = ProcessInfo.processInfo.arguments
         let bundle = arguments.firstIndex(of: "--test-bundle-path").map { arguments[$0 + 1] }
-        let folders = [
+        let folders: [String?] = [
             bundle.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path },
             package.appendingPathComponent(".build/tests/release").path,
         ]
