@@ -51,13 +51,14 @@ struct ImageTests {
                 cp \(try #require(Program.path)) lguest
                 setpriv --reuid=65534 --regid=65534 --clear-groups ./lguest image create o.img --size=8m --from-tar=t.tar
                 /sbin/debugfs -R 'stat /bin/su' o.img; /sbin/debugfs -R 'stat /dev/console' o.img
+                /sbin/debugfs -R 'ls -l /bin' o.img
                 /sbin/e2fsck -fn o.img
                 """
             let done = try Program.run(["-c", script], program: "/bin/sh")
             #expect(done.status == 0, "\(done)")
             let text = done.output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
-            #expect(text.contains("Mode: 04755") && text.contains("User: 7 Group: 8"), "\(text)")
-            #expect(text.contains("character special Mode: 0644") && text.contains("5:1"), "\(text)")
+            #expect(text.contains("104755") && text.contains("User: 7 Group: 8"), "\(text)")
+            #expect(text.contains("character special Mode: 0644") && text.contains("05:01"), "\(text)")
         }
     }
 

@@ -66,7 +66,7 @@ enum SandboxRules {
     /// Memory comes and goes, for guests that restart and for translated code, but no page is ever writable and
     /// executable, and none becomes executable that was not.
     private static let memory =
-        plain("munmap mremap madvise brk memfd_create membarrier")
+        plain("munmap mremap madvise mincore brk memfd_create membarrier")
         + [
             SystemCallRule("mmap", .masked(2, mask: protExecute, value: 0)),
             SystemCallRule("mmap", .masked(2, mask: protExecute | protWrite, value: protExecute)),

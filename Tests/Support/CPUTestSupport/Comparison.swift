@@ -67,6 +67,12 @@ public enum Comparison {
         {
             return true
         }
+        // CMPS with both operands out of reach: some processors tell the second one.
+        if last == .cmps, host.trap == Vector.pageFault, ours.trap == Vector.pageFault, host.gpr == ours.gpr,
+            host.eip == ours.eip, [ours.gpr[GPR.edi], ours.gpr[GPR.edi] & 0xFFFF].contains(host.address)
+        {
+            return true
+        }
         guard [.retFar, .iret, .call, .callFar].contains(last), let a = host.trap, let b = ours.trap else {
             return false
         }
