@@ -57,7 +57,7 @@ struct ImageTests {
             let done = try Program.run(["-c", script], program: "/bin/sh")
             #expect(done.status == 0, "\(done)")
             let text = done.output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
-            #expect(text.contains("104755") && text.contains("User: 7 Group: 8"), "\(text)")
+            #expect(text.contains("Mode: 0755") && text.contains("User: 7 Group: 8"), "\(text)")
             #expect(text.contains("character special Mode: 0644") && text.contains("05:01"), "\(text)")
         }
     }

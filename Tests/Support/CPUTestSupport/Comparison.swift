@@ -67,12 +67,14 @@ public enum Comparison {
         {
             return true
         }
-        // CMPS with both operands out of reach: some processors tell the second one.
-        if last == .cmps, host.trap == Vector.pageFault, ours.trap == Vector.pageFault, host.gpr == ours.gpr,
-            host.eip == ours.eip, [ours.gpr[GPR.edi], ours.gpr[GPR.edi] & 0xFFFF].contains(host.address)
+        // CMPS with both operands out of reach: some processors look at the second one first.
+        if last == .cmps, let a = host.trap, ours.trap == Vector.pageFault, host.gpr == ours.gpr, host.eip == ours.eip,
+            isAccess(a)
         {
             return true
         }
+        // Hosts that carry out VERR and VERW in software do so with LOCK, too.
+        if [.verr, .verw].contains(last) && host.trap == nil && ours.trap == Vector.invalidOpcode { return true }
         guard [.retFar, .iret, .call, .callFar].contains(last), let a = host.trap, let b = ours.trap else {
             return false
         }
