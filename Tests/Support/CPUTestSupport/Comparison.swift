@@ -68,14 +68,10 @@ public enum Comparison {
             return true
         }
         // CMPS with both operands out of reach: some processors look at the second one first.
-        if last == .cmps, let a = host.trap, ours.trap == Vector.pageFault, host.gpr == ours.gpr,
+        if last == .cmps, let a = host.trap, isAccess(ours.trap), host.gpr == ours.gpr,
             host.eip == ours.eip,
             isAccess(a)
         {
-            return true
-        }
-        // Hosts that carry out VERR and VERW in software do so with LOCK, too.
-        if [.verr, .verw].contains(last) && host.trap == nil && ours.trap == Vector.invalidOpcode {
             return true
         }
         guard [.retFar, .iret, .call, .callFar].contains(last), let a = host.trap, let b = ours.trap else {

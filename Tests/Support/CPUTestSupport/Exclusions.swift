@@ -18,6 +18,7 @@ public enum Exclusions {
         .str: "the host's tables; UMIP makes it fault",
         .smsw: "the host's CR0; UMIP makes it fault",
         .int1: "some hypervisors report EIP at the instruction, not behind it",
+        .verw: "hosts that carry it out in software accept LOCK",
         .ud: "UD0 has no ModRM byte on AMD; UD1 and UD2 are compared with Zydis",
         .prefetch: "0F 0D with a register: a NOP for Intel, #UD for AMD",
     ]
