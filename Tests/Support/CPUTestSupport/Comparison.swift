@@ -68,7 +68,8 @@ public enum Comparison {
             return true
         }
         // CMPS with both operands out of reach: some processors look at the second one first.
-        if last == .cmps, let a = host.trap, isAccess(ours.trap), host.gpr == ours.gpr,
+        if last == .cmps, let a = host.trap, isAccess(ours.trap) || ours.trap == Vector.alignmentCheck,
+            host.gpr == ours.gpr,
             host.eip == ours.eip,
             isAccess(a)
         {

@@ -51,12 +51,20 @@ final class ChildProcess {
         return process == 0
     }
 
-    /// Ends it.
+    /// Ends it, and waits for that, but not for ever.
     func end() {
         guard process > 0 else { return }
+        // The end of its connection is what counts: a program that has become another user cannot be signalled by
+        // us, who have dropped the capability for that.
+        _ = shutdown(socket, Int32(SHUT_RDWR))
         kill(process, SIGTERM)
-        var status: Int32 = 0
-        waitpid(process, &status, 0)
+        for _ in 0..<Self.patience {
+            if hasEnded { return }
+            _ = HostIO.wait([], nanoseconds: 10_000_000)
+        }
         process = 0
     }
+
+    /// Looks, 10 ms apart, at a program that is to end.
+    private static let patience = 300
 }
