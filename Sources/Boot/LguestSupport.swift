@@ -21,32 +21,38 @@ public enum LguestSupport: Equatable, Sendable {
 
     static let symbolNames = ["lguest_entry", "lguest_init", "lguest_data"]
 
-    /// Looks at the symbols, and where they do not tell (a stripped kernel, or a guest that is not
-    /// Linux), at the bytes that are loaded. Throws only when the file cannot be read.
+    /// Looks for the signature, then at the symbols, and where they do not tell (a stripped kernel, or a guest that
+    /// is not Linux), at the bytes that are loaded. Throws only when the file cannot be read.
     init(_ elf: ELF32File, symbols: SymbolTable?) throws(LguestError) {
-        if let symbols, Self.symbolNames.contains(where: { symbols.lookup(name: $0) != nil }) {
+        if let signature = try Self.signature(elf) {
+            self = signature
+        } else if let symbols, Self.symbolNames.contains(where: { symbols.lookup(name: $0) != nil }) {
             self = .symbols
-            return
+        } else {
+            self = try Self.hasEntryStub(elf) ? .entryStub : .none
         }
-        let signature = Array("GenuineLguest".utf8)
+    }
+
+    /// 2.6.23 has the names of the later kernels, too, but begins elsewhere: so its signature is looked for first.
+    private static func signature(_ elf: ELF32File) throws(LguestError) -> LguestSupport? {
+        let text = Array("GenuineLguest".utf8)
         for segment in elf.loadSegments {
             let range = segment.fileRange
-            if try elf.file.firstResult(
-                in: range, overlap: UInt64(EntryStub.longest),
-                { bytes, _ in EntryStub.isPresent(in: bytes) ? true : nil }) != nil
-            {
-                self = .entryStub
-                return
-            }
-            if let offset = try elf.file.firstOffset(of: signature, in: range) {
-                let behind =
-                    UInt64(segment.virtualAddress) + offset - range.lowerBound + UInt64(signature.count)
-                guard let entry = UInt32(exactly: behind) else { continue }
-                self = .signature(
-                    entry: entry, pageOffset: segment.virtualAddress &- segment.physicalAddress)
-                return
-            }
+            guard let offset = try elf.file.firstOffset(of: text, in: range) else { continue }
+            let behind = UInt64(segment.virtualAddress) + offset - range.lowerBound + UInt64(text.count)
+            guard let entry = UInt32(exactly: behind) else { continue }
+            return .signature(entry: entry, pageOffset: segment.virtualAddress &- segment.physicalAddress)
         }
-        self = .none
+        return nil
+    }
+
+    private static func hasEntryStub(_ elf: ELF32File) throws(LguestError) -> Bool {
+        for segment in elf.loadSegments {
+            let found = try elf.file.firstResult(in: segment.fileRange, overlap: UInt64(EntryStub.longest)) {
+                bytes, _ in EntryStub.isPresent(in: bytes) ? true : nil
+            }
+            if found != nil { return true }
+        }
+        return false
     }
 }

@@ -65,6 +65,11 @@ struct KernelImageTests {
         #expect(
             try KernelImage(builder.file).lguestSupport
                 == .signature(entry: 0xC010_000F, pageOffset: 0xC000_0000))
+        // That kernel has the names of the later ones, too.
+        builder.symbols = [.init(name: "lguest_data", value: 0xC010_0000)]
+        #expect(
+            try KernelImage(builder.file).lguestSupport
+                == .signature(entry: 0xC010_000F, pageOffset: 0xC000_0000))
     }
 
     @Test("a kernel without lguest support says which option it lacks")

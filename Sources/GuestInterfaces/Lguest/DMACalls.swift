@@ -28,6 +28,7 @@ extension LguestInterface {
     func startAtSignature(_ signature: SignatureEntry, _ cpu: CPU) {
         abi.kernelAddress = signature.pageOffset
         abi.argumentsStartInEDX = true
+        abi.ringHasEDXFirst = true
         do throws(GuestDeath) {
             enablePaging(try buildInitialTables(cpu), cpu)
         } catch {

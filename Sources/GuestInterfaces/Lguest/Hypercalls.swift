@@ -163,14 +163,17 @@ extension LguestInterface {
     private func drainRing(_ cpu: CPU) throws(GuestDeath) {
         guard let data else { return }
         let layout = data.layout
+        // Linux 2.6.23 has EDX before the other two (docs: lguest ABI 2.4).
+        let order: (ebx: UInt32, ecx: UInt32, edx: UInt32) =
+            abi.ringHasEDXFirst ? (8, 12, 4) : (4, 8, 12)
         for _ in 0..<LguestDataLayout.ringLength {
             let n = ringCursor
             if data.byte(layout.hcallStatus + n) == 0xFF { return }
             ringCursor = (n + 1) % LguestDataLayout.ringLength
             let entry = layout.hcalls + n * layout.hcallSize
             let call = HypercallFrame(
-                eax: data.word(entry), ebx: data.word(entry + 4), ecx: data.word(entry + 8),
-                edx: data.word(entry + 12), esi: layout.hcallSize > 16 ? data.word(entry + 16) : 0,
+                eax: data.word(entry), ebx: data.word(entry + order.ebx), ecx: data.word(entry + order.ecx),
+                edx: data.word(entry + order.edx), esi: layout.hcallSize > 16 ? data.word(entry + 16) : 0,
                 startsInEDX: abi.argumentsStartInEDX)
             queuedHypercalls += 1
             try carryOut(call, cpu, queued: true)

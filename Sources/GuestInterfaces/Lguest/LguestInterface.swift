@@ -144,6 +144,8 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
 struct LguestABI: Equatable {
     /// Arguments in EDX, EBX, ECX (up to 2.6.29) or EBX, ECX, EDX, ESI.
     var argumentsStartInEDX = false
+    /// Whether a queued call has EDX before EBX and ECX.
+    var ringHasEDXFirst = false
     var isPAE = false
     /// Whether NEW_PGTABLE has ended the 1:1 mode.
     var hasPageTables = false
