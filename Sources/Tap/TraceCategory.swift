@@ -9,31 +9,37 @@ public struct TraceCategory: OptionSet, Hashable, Sendable, BitwiseCopyable {
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// The guest asks its hypervisor for something.
-    public static let hypercall = TraceCategory(rawValue: 1 << 0)
+    @inlinable public static var hypercall: TraceCategory { TraceCategory(rawValue: 1 << 0) }
     /// An exception arrives in the guest's kernel.
-    public static let trap = TraceCategory(rawValue: 1 << 1)
+    @inlinable public static var trap: TraceCategory { TraceCategory(rawValue: 1 << 1) }
     /// A program in ring 3 calls its kernel.
-    public static let syscall = TraceCategory(rawValue: 1 << 2)
+    @inlinable public static var syscall: TraceCategory { TraceCategory(rawValue: 1 << 2) }
     /// An interrupt is delivered to the guest.
-    public static let irq = TraceCategory(rawValue: 1 << 3)
+    @inlinable public static var irq: TraceCategory { TraceCategory(rawValue: 1 << 3) }
     /// The guest says that it has changed its page tables.
-    public static let pagetable = TraceCategory(rawValue: 1 << 4)
+    @inlinable public static var pagetable: TraceCategory { TraceCategory(rawValue: 1 << 4) }
     /// IN and OUT.
-    public static let io = TraceCategory(rawValue: 1 << 5)
+    @inlinable public static var io: TraceCategory { TraceCategory(rawValue: 1 << 5) }
     /// A device register in memory.
-    public static let mmio = TraceCategory(rawValue: 1 << 6)
+    @inlinable public static var mmio: TraceCategory { TraceCategory(rawValue: 1 << 6) }
     /// Buffers that travel through virtqueues.
-    public static let virtio = TraceCategory(rawValue: 1 << 7)
+    @inlinable public static var virtio: TraceCategory { TraceCategory(rawValue: 1 << 7) }
     /// Control registers.
-    public static let cr = TraceCategory(rawValue: 1 << 8)
+    @inlinable public static var cr: TraceCategory { TraceCategory(rawValue: 1 << 8) }
     /// Model-specific registers.
-    public static let msr = TraceCategory(rawValue: 1 << 9)
+    @inlinable public static var msr: TraceCategory { TraceCategory(rawValue: 1 << 9) }
     /// The guest goes on in another address space or on another kernel stack.
-    public static let schedule = TraceCategory(rawValue: 1 << 10)
+    @inlinable public static var schedule: TraceCategory { TraceCategory(rawValue: 1 << 10) }
     /// The guest's kernel goes back to a program in ring 3.
-    public static let user = TraceCategory(rawValue: 1 << 11)
+    @inlinable public static var user: TraceCategory { TraceCategory(rawValue: 1 << 11) }
     /// The guest is halted, or the hypervisor looks after the host's side of the devices.
-    public static let idle = TraceCategory(rawValue: 1 << 12)
+    @inlinable public static var idle: TraceCategory { TraceCategory(rawValue: 1 << 12) }
+
+    /// Both sets. Unlike a list of members it is a constant wherever it is used.
+    @inlinable
+    public static func | (left: TraceCategory, right: TraceCategory) -> TraceCategory {
+        TraceCategory(rawValue: left.rawValue | right.rawValue)
+    }
 
     /// Every category with its name, in the order in which help texts list them.
     public static let names: [(name: String, category: TraceCategory)] = [

@@ -11,15 +11,30 @@ public struct TraceContext {
     public let ring: UnsafePointer<UInt8>
     public let cr3: UnsafePointer<UInt32>
     public let instructions: UnsafePointer<UInt64>
+    /// Always the same as the tap's own word of wanted categories: what belongs to the processor tests this one.
+    public let wanted: UnsafeMutablePointer<UInt32>
 
     public init(
         eip: UnsafePointer<UInt32>, ring: UnsafePointer<UInt8>, cr3: UnsafePointer<UInt32>,
-        instructions: UnsafePointer<UInt64>
+        instructions: UnsafePointer<UInt64>, wanted: UnsafeMutablePointer<UInt32>
     ) {
+        self.wanted = wanted
         self.eip = eip
         self.ring = ring
         self.cr3 = cr3
         self.instructions = instructions
+    }
+}
+
+/// Whether anybody wants to see something, without a reference to the tap. Keep the tap as long.
+@frozen
+public struct TraceSwitch {
+    @usableFromInline let word: UnsafeMutablePointer<UInt32>
+
+    @inlinable @inline(__always)
+    public func wants(_ any: TraceCategory) -> Bool {
+        // SAFETY: the tap's own word, which lives as long as the tap.
+        word.pointee & any.rawValue != 0
     }
 }
 
@@ -35,8 +50,8 @@ public final class TraceTap {
     /// Events that fit before a sink must take them.
     static let capacity = 1 << 14
 
-    /// The word of wanted categories (bits of `TraceCategory`). It stays at this address for the tap's life, so
-    /// generated code may test it. Written through `categories` only.
+    /// The word of wanted categories (bits of `TraceCategory`), at this address for the tap's life. Written through
+    /// `categories` only.
     public let mask: UnsafeMutablePointer<UInt32>
     /// By number; the first are those of `CommonKind`.
     public private(set) var kinds: [EventKind]
@@ -87,15 +102,26 @@ public final class TraceTap {
     /// What is wanted. Nothing is recorded while no sink is attached.
     public var categories: TraceCategory {
         get { TraceCategory(rawValue: mask.pointee) }
-        set { mask.pointee = sinks.isEmpty ? 0 : newValue.rawValue }
+        set {
+            mask.pointee = sinks.isEmpty ? 0 : newValue.rawValue
+            context?.wanted.pointee = mask.pointee
+        }
     }
+
+    public var traceSwitch: TraceSwitch { TraceSwitch(word: mask) }
 
     /// Events recorded so far.
     public var recorded: UInt64 { taken + UInt64(count) }
 
     // MARK: Setting up
 
-    public func connect(_ context: TraceContext) { self.context = context }
+    public func connect(_ context: TraceContext) {
+        self.context = context
+        context.wanted.pointee = mask.pointee
+    }
+
+    /// The processor's state goes away.
+    public func disconnect() { context = nil }
 
     /// Adds kinds of events; their numbers count from the result.
     public func define(_ added: [EventKind]) -> Int {
@@ -213,8 +239,8 @@ public final class TraceTap {
     /// Hands over the rest, lets the sinks go and turns tracing off.
     public func stop() {
         drain()
-        mask.pointee = 0
         sinks = []
+        categories = []
     }
 }
 

@@ -49,16 +49,18 @@ struct LineTests {
         let ring = UnsafeMutablePointer<UInt8>.allocate(capacity: 1)
         let cr3 = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
         let instructions = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
+        let wanted = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
 
         init(_ tap: TraceTap, eip address: UInt32, ring level: UInt8) {
             eip.initialize(to: address)
             ring.initialize(to: level)
             cr3.initialize(to: 0)
             instructions.initialize(to: 0)
+            wanted.initialize(to: 0)
             tap.connect(
                 TraceContext(
                     eip: UnsafePointer(eip), ring: UnsafePointer(ring), cr3: UnsafePointer(cr3),
-                    instructions: UnsafePointer(instructions)))
+                    instructions: UnsafePointer(instructions), wanted: wanted))
         }
 
         deinit {
@@ -66,6 +68,7 @@ struct LineTests {
             ring.deallocate()
             cr3.deallocate()
             instructions.deallocate()
+            wanted.deallocate()
         }
     }
 

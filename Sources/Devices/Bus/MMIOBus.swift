@@ -45,7 +45,10 @@ public final class MMIOBus {
     // Accesses come in runs to one device: look at the last one first.
     private var lastHit = 0
     /// Told of each access, if it wants to be.
-    public weak var tap: TraceTap?
+    public var tap: TraceTap? {
+        didSet { traceSwitch = tap?.traceSwitch }
+    }
+    private var traceSwitch: TraceSwitch?
 
     public init() {}
 
@@ -78,7 +81,7 @@ public final class MMIOBus {
         guard let window = find(address, width) else { return ones }
         let handler = entries[window.entry].handler
         let offset = address - window.base
-        guard let tap, tap.wants(.mmio) else {
+        guard traceSwitch?.wants(.mmio) == true, let tap else {
             return handler.mmioRead(offset: offset, width: width) & ones
         }
         let mark = tap.begin(
@@ -94,7 +97,7 @@ public final class MMIOBus {
         guard let window = find(address, width) else { return }
         let handler = entries[window.entry].handler
         let (offset, value) = (address - window.base, value & Access.ones(width: width))
-        guard let tap, tap.wants(.mmio) else {
+        guard traceSwitch?.wants(.mmio) == true, let tap else {
             return handler.mmioWrite(offset: offset, width: width, value: value)
         }
         let mark = tap.begin(

@@ -26,7 +26,10 @@ public final class PortBus {
     private var claims: [Claim] = []
     private var handlers: [any PortHandler] = []
     /// Told of each access, if it wants to be.
-    public weak var tap: TraceTap?
+    public var tap: TraceTap? {
+        didSet { traceSwitch = tap?.traceSwitch }
+    }
+    private var traceSwitch: TraceSwitch?
 
     /// A bus with nothing on it but the keyboard controller's status port 0x64, which reads 1: "a
     /// byte is waiting" that never goes away lets the guest's probe give up (lguest ABI 7.1).
@@ -42,7 +45,7 @@ public final class PortBus {
 
     /// Reads `width` bytes (1, 2 or 4) at `port`; bytes above them are zero. Unclaimed ports read as ones.
     public func read(port: UInt16, width: Int) -> UInt32 {
-        guard let tap, tap.wants(.io) else { return perform(readOf: port, width: width) }
+        guard traceSwitch?.wants(.io) == true, let tap else { return perform(readOf: port, width: width) }
         let mark = tap.begin(.portRead, UInt32(port), UInt32(width))
         let value = perform(readOf: port, width: width)
         tap.end(mark, 2, value)
@@ -67,7 +70,9 @@ public final class PortBus {
 
     /// Writes the low `width` bytes (1, 2 or 4) of `value` at `port`. Unclaimed ports ignore it.
     public func write(port: UInt16, width: Int, value: UInt32) {
-        guard let tap, tap.wants(.io) else { return perform(writeOf: port, width: width, value: value) }
+        guard traceSwitch?.wants(.io) == true, let tap else {
+            return perform(writeOf: port, width: width, value: value)
+        }
         let mark = tap.begin(.portWrite, UInt32(port), UInt32(width), value)
         perform(writeOf: port, width: width, value: value)
         tap.end(mark)

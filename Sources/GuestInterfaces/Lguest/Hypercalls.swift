@@ -60,7 +60,7 @@ extension LguestInterface {
                 throw kill("hypercall \(frame.number) before LHCALL_LGUEST_INIT")
             }
             hypercallCounts[1] += 1
-            let mark = beginTrace(frame, queued: false)
+            let mark = cpu.traces(LguestTrace.calls) ? beginTrace(frame, queued: false) : .none
             defer { tap.end(mark) }
             try initialise(cpu, byVMCall: byVMCall)
         } else {
@@ -83,8 +83,15 @@ extension LguestInterface {
                 topic: "hypercall")
         }
         hypercallCounts[Int(call.number)] += 1
-        let mark = beginTrace(call, queued: queued)
-        defer { tap.end(mark) }
+        if cpu.traces(LguestTrace.calls) {
+            try performTraced(kind, call, cpu, queued: queued)
+        } else {
+            try perform(kind, call, cpu)
+        }
+    }
+
+    @inline(__always)
+    func perform(_ kind: LguestCall, _ call: HypercallFrame, _ cpu: CPU) throws(GuestDeath) {
         switch kind {
         case .flushAsync, .sendInterrupts: break
         case .lguestInit: throw kill("LHCALL_LGUEST_INIT a second time: lguest_data already exists")

@@ -8,9 +8,9 @@ import X86
 
 enum LguestTrace {
     /// The categories that hypercalls may belong to.
-    static let calls: TraceCategory = [.hypercall, .pagetable, .schedule]
+    static var calls: TraceCategory { .hypercall | .pagetable | .schedule }
     /// Those of what is reflected.
-    static let reflections: TraceCategory = [.trap, .syscall, .irq]
+    static var reflections: TraceCategory { .trap | .syscall | .irq }
 
     /// Beginnings of the names of guest functions that only pass requests on: whoever calls them is of interest.
     static let stubs = [
@@ -63,19 +63,37 @@ extension LguestCall {
     }
 }
 
+// None of this is reached while nobody looks: callers test `cpu.traces` first.
 extension LguestInterface {
-    @inline(__always)
+    /// Carries out a call as an event.
+    @inline(never)
+    func performTraced(
+        _ kind: LguestCall, _ call: HypercallFrame, _ cpu: CPU, queued: Bool
+    ) throws(GuestDeath) {
+        let mark = beginTrace(call, queued: queued)
+        defer { tap.end(mark) }
+        try perform(kind, call, cpu)
+    }
+
     func beginTrace(_ call: HypercallFrame, queued: Bool) -> TraceTap.Mark {
-        guard tap.wants(LguestTrace.calls) else { return .none }
         // Kernels without PAE leave something in ESI that means nothing.
         let fourth = abi.isPAE ? call.a4 : 0
         return tap.begin(firstKind + Int(call.number), call.a1, call.a2, call.a3, fourth, queued: queued)
     }
 
-    /// A trap, system call or interrupt that the guest's handler is about to get.
-    @inline(__always)
-    func beginTrace(_ vector: UInt8, _ errorCode: UInt32?, _ gate: Descriptor, _ cpu: CPU) -> TraceTap.Mark {
-        guard tap.wants(LguestTrace.reflections) else { return .none }
+    /// Enters the guest's handler as an event: a trap, a system call or an interrupt.
+    @inline(never)
+    func enterTraced(
+        _ vector: UInt8, _ errorCode: UInt32?, _ gate: Descriptor, _ cpu: CPU
+    ) throws(GuestDeath) {
+        let mark = beginTrace(vector, errorCode, gate, cpu)
+        defer { tap.end(mark) }
+        try enterHandler(gate, errorCode, cpu)
+    }
+
+    private func beginTrace(
+        _ vector: UInt8, _ errorCode: UInt32?, _ gate: Descriptor, _ cpu: CPU
+    ) -> TraceTap.Mark {
         let handler = gate.gateOffset
         let number = UInt32(vector)
         if vector == 0x80 {
@@ -93,7 +111,7 @@ extension LguestInterface {
 
     /// A privileged instruction that was carried out here. Ports are traced by their bus.
     func traceEmulated(_ i: Instruction, _ cpu: CPU) {
-        guard tap.wants([.cr, .msr]) else { return }
+        guard cpu.traces(.cr | .msr) else { return }
         switch i.operation {
         case .rdmsr:
             tap.note(.msrRead, cpu[r32: GPR.ecx], cpu[r32: GPR.eax], cpu[r32: GPR.edx])

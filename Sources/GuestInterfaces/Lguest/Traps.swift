@@ -59,8 +59,16 @@ extension LguestInterface {
             throw unhandled(Fault(vector: vector, errorCode: errorCode ?? 0), cpu)
         }
         counters.traps[Int(vector)] += 1
-        let mark = beginTrace(vector, errorCode, gate, cpu)
-        defer { tap.end(mark) }
+        if cpu.traces(LguestTrace.reflections) {
+            try enterTraced(vector, errorCode, gate, cpu)
+        } else {
+            try enterHandler(gate, errorCode, cpu)
+        }
+    }
+
+    /// Builds the frame and goes on at the gate's handler.
+    @inline(__always)
+    func enterHandler(_ gate: Descriptor, _ errorCode: UInt32?, _ cpu: CPU) throws(GuestDeath) {
         let stack = try pushFrame(errorCode: errorCode, cpu)
         enter(gate, stack, cpu)
     }

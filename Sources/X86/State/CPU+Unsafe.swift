@@ -67,12 +67,14 @@ public final class CPUStorage {
                 eip: withUnsafePointer(to: &state.pointee.eip) { $0 },
                 ring: withUnsafePointer(to: &state.pointee.cpl) { $0 },
                 cr3: withUnsafePointer(to: &state.pointee.cr3) { $0 },
-                instructions: withUnsafePointer(to: &state.pointee.instructions) { $0 }))
+                instructions: withUnsafePointer(to: &state.pointee.instructions) { $0 },
+                wanted: withUnsafeMutablePointer(to: &state.pointee.traced) { $0 }))
         let cpu = CPU(state: state, storage: Unmanaged.passUnretained(self))
         cpu.resetFlat()
     }
 
     deinit {
+        tap.disconnect()
         // SAFETY: initialised in `init`, released nowhere else; CPUState is trivial.
         state.deallocate()
     }
@@ -112,6 +114,9 @@ extension CPU {
     }
     @inlinable @inline(__always)
     public var cpl: UInt8 { state.pointee.cpl }
+    /// Whether events of one of these categories are to be recorded.
+    @inlinable @inline(__always)
+    public func traces(_ any: TraceCategory) -> Bool { state.pointee.traced & any.rawValue != 0 }
     @inlinable @inline(__always)
     public var mode: CodeMode { state.pointee.mode }
     @inlinable @inline(__always)

@@ -67,6 +67,8 @@ public struct CPUState {
     public var cpl: UInt8 = 0
     /// What a decoded block may assume (see `CodeMode`).
     public var mode: CodeMode = []
+    /// What of the edges of guest code is to be recorded: bits of `TraceCategory`. Written by the tap alone.
+    public var traced: UInt32 = 0
     /// Instructions retired since the start.
     public var instructions: UInt64 = 0
 

@@ -3,6 +3,8 @@
 // Delivery of exceptions and interrupts through the guest's own IDT, as the processor does it
 // (Intel SDM volume 3, chapter 6). Guest interfaces that reflect traps themselves do not use this.
 
+import Tap
+
 /// Where an event came from: decides the privilege check and the EXT bit of nested error codes.
 public enum EventSource: Sendable {
     case software, exception, interrupt
@@ -78,17 +80,11 @@ extension CPU {
     /// Pushes the frame and enters the handler of `vector`. For a software interrupt, EIP must already be
     /// behind the instruction; when the delivery itself faults, the caller puts it back.
     public func deliver(vector: UInt8, errorCode: UInt32?, source: EventSource) throws(Fault) {
-        let mark = beginTrace(vector, errorCode, source)
-        do throws(Fault) {
-            try enterHandler(of: vector, errorCode, source)
-        } catch {
-            owner.tap.cancel(mark)
-            throw error
-        }
-        endTrace(mark, vector)
+        guard !traces(.trap | .syscall | .irq) else { return try deliverTraced(vector, errorCode, source) }
+        try enterHandler(of: vector, errorCode, source)
     }
 
-    private func enterHandler(
+    func enterHandler(
         of vector: UInt8, _ errorCode: UInt32?, _ source: EventSource
     ) throws(Fault) {
         let external: UInt32 = source == .software ? 0 : 1

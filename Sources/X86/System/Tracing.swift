@@ -8,13 +8,13 @@ extension CPU {
     /// The kernel has just gone back to ring 3.
     @inline(__always)
     func traceUser() {
-        if owner.tap.wants(.user) { owner.tap.note(.enterUser, eip) }
+        if traces(.user) { owner.tap.note(.enterUser, eip) }
     }
 
     /// A control register is read or about to be written. Writing CR3 is how a kernel changes address spaces.
     @inline(__always)
     func traceControl(_ kind: CommonKind, _ index: Int, _ value: UInt32) {
-        guard owner.tap.wants([.cr, .schedule, .pagetable]) else { return }
+        guard traces(.cr | .schedule | .pagetable) else { return }
         if kind == .controlWrite && index == 3 {
             owner.tap.note(.addressSpace, value)
         } else {
@@ -25,22 +25,34 @@ extension CPU {
     /// INVLPG: one translation is forgotten.
     @inline(__always)
     func traceInvalidation(_ address: UInt32) {
-        if owner.tap.wants(.pagetable) { owner.tap.note(.invalidation, address) }
+        if traces(.pagetable) { owner.tap.note(.invalidation, address) }
     }
 
     /// SYSENTER, by a program.
     @inline(__always)
     func traceFastSystemCall() {
-        guard owner.tap.wants(.syscall), cpl == 3 else { return }
+        guard traces(.syscall), cpl == 3 else { return }
         owner.tap.note(
             .systemCall, self[r32: GPR.eax], self[r32: GPR.ebx], self[r32: GPR.ecx], self[r32: GPR.edx])
     }
 
-    /// An exception or interrupt is about to be delivered through the guest's IDT.
-    @inline(__always)
-    func beginTrace(_ vector: UInt8, _ errorCode: UInt32?, _ source: EventSource) -> TraceTap.Mark {
+    /// Delivers an exception or interrupt through the guest's IDT, as an event.
+    func deliverTraced(_ vector: UInt8, _ errorCode: UInt32?, _ source: EventSource) throws(Fault) {
+        let mark = beginTrace(vector, errorCode, source)
+        do throws(Fault) {
+            try enterHandler(of: vector, errorCode, source)
+        } catch {
+            owner.tap.cancel(mark)
+            throw error
+        }
+        // EIP is at the handler, which the event names.
+        if vector == 0x80 { owner.tap.end(mark) } else { owner.tap.end(mark, 2, eip) }
+    }
+
+    private func beginTrace(
+        _ vector: UInt8, _ errorCode: UInt32?, _ source: EventSource
+    ) -> TraceTap.Mark {
         let tap = owner.tap
-        guard tap.wants([.trap, .syscall, .irq]) else { return .none }
         let number = UInt32(vector)
         if vector == 0x80 && source == .software {
             return tap.begin(
@@ -51,16 +63,10 @@ extension CPU {
         return tap.begin(.trap, number, errorCode ?? 0)
     }
 
-    /// It was delivered: EIP is at the handler, which the event names.
-    @inline(__always)
-    func endTrace(_ mark: TraceTap.Mark, _ vector: UInt8) {
-        if vector == 0x80 { owner.tap.end(mark) } else { owner.tap.end(mark, 2, eip) }
-    }
-
     /// A model-specific register (its number is in ECX) is read or about to be written.
     @inline(__always)
     func traceModelSpecific(_ kind: CommonKind, _ value: UInt64) {
-        if owner.tap.wants(.msr) {
+        if traces(.msr) {
             owner.tap.note(
                 kind, self[r32: GPR.ecx], UInt32(truncatingIfNeeded: value),
                 UInt32(truncatingIfNeeded: value >> 32))
