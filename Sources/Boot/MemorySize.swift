@@ -17,14 +17,20 @@ public struct MemorySize: Equatable, Hashable, Sendable, CustomStringConvertible
     /// Reads `64m`, `1g`, `65536k` (also `64M`, `64MB`, `64MiB`), or a plain number of MiB as in the
     /// original lguest (docs: lguest ABI 10.1). Throws `.badInput` for anything else.
     public init(parsing text: String) throws(LguestError) {
+        try self.init(bytes: try Self.amount(parsing: text), writtenAs: text)
+    }
+
+    /// Reads the same notation as an amount of memory of any size, in bytes; `UInt64.max` stands for more than that.
+    /// Throws `.badInput` for anything else.
+    public static func amount(parsing text: String) throws(LguestError) -> UInt64 {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard !digits.isEmpty, let unit = Self.units[text.dropFirst(digits.count).lowercased()] else {
-            throw LguestError(.badInput, "'\(text.asOneLine)' is not a memory size", hint: Self.hint)
+        guard !digits.isEmpty, let unit = units[text.dropFirst(digits.count).lowercased()] else {
+            throw LguestError(.badInput, "'\(text.asOneLine)' is not a memory size", hint: hint)
         }
         // So many digits that they overflow are too much memory in any unit.
         let number = UInt64(digits) ?? .max
         let (bytes, overflow) = number.multipliedReportingOverflow(by: unit)
-        try self.init(bytes: overflow ? .max : bytes, writtenAs: text)
+        return overflow ? .max : bytes
     }
 
     /// A size in bytes. Throws `.badInput` when it is not allowed; `text` is its name in the message.

@@ -45,9 +45,12 @@ struct DeviceOptions: ParsableArguments {
         for text in net { machine.networks.append(try NetworkSpecification(net: text)) }
         machine.hasRandom = rng
         if let balloon {
-            let size = try MemorySize(parsing: balloon).bytes
+            let size = try MemorySize.amount(parsing: balloon)
             guard size < machine.memoryBytes else {
                 throw LguestError(.badInput, "the balloon is as large as the guest's memory")
+            }
+            guard size % 4096 == 0 else {
+                throw LguestError(.badInput, "--balloon=\(balloon.asOneLine): no whole number of 4 KiB pages")
             }
             machine.balloonBytes = size
         }

@@ -42,7 +42,7 @@ struct ContainerTests {
             let done = try run(
                 [
                     "64m", guest, "--engine=\(engine)", "--block=\(image)", "--net=user", "--rng",
-                    "--balloon=16m", "--timeout=120",
+                    "--balloon=8m", "--timeout=120",
                 ], steps: [(banner, "reboot\r"), (banner, "halt\r")])
             #expect(done.status == 0 && done.errors.isEmpty, "\(done)")
         }

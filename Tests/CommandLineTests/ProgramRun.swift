@@ -36,7 +36,8 @@ enum Program {
         process.standardError = errors
         process.standardInput = keys
         try process.run()
-        keys.fileHandleForWriting.write(Data(input.utf8))
+        // A program that has ended does not read any more: what it said tells why.
+        try? keys.fileHandleForWriting.write(contentsOf: Data(input.utf8))
         var text = Data()
         for step in steps {
             var since = Data()
@@ -46,7 +47,7 @@ enum Program {
                 since += more
             }
             text += since
-            keys.fileHandleForWriting.write(Data(step.input.utf8))
+            try? keys.fileHandleForWriting.write(contentsOf: Data(step.input.utf8))
         }
         try keys.fileHandleForWriting.close()
         text += output.fileHandleForReading.readDataToEndOfFile()
