@@ -41,6 +41,9 @@ enum TCPServer {
     // has the number n + 1.
     nonisolated(unsafe) private static var confirmed: UInt32 = 0
     nonisolated(unsafe) private static var sent: UInt32 = 0
+    /// The most that was ever sent: after going back to send again, what came before may still be confirmed.
+    nonisolated(unsafe) private static var highest: UInt32 = 0
+    nonisolated(unsafe) private static var finWasSent = false
     nonisolated(unsafe) private static var total: UInt32 = 0
     nonisolated(unsafe) private static var totalIsKnown = false
     nonisolated(unsafe) private static var finSent = false
@@ -84,6 +87,7 @@ enum TCPServer {
         expected = Wire.read32(header + 4) &+ 1
         (received, sum, peerHasEnded, wanted) = (0, Sum(), false, 0)
         (confirmed, sent, total, totalIsKnown, finSent, repeats) = (0, 0, 0, false, false, 0)
+        (highest, finWasSent) = (0, false)
         peerWindow = UInt32(Wire.read16(header + 14))
         peerShift = 0
         // Options: the only one that matters is the shift of the window.
@@ -133,12 +137,13 @@ enum TCPServer {
             lastProgress = Timer.now
         }
         let position = number &- 1
-        let last = sent &+ (finSent ? 1 : 0)
+        let last = highest &+ (finWasSent ? 1 : 0)
         if position &- confirmed <= last &- confirmed, position != confirmed {
             confirmed = min(position, total)
+            if sent &- confirmed > highest &- confirmed { sent = confirmed }
             repeats = 0
             lastProgress = Timer.now
-            if finSent, position == total &+ 1 { return finAcknowledged() }
+            if finWasSent, position == total &+ 1 { return finAcknowledged() }
         } else if isEmpty, position == confirmed, confirmed != sent {
             repeats += 1
             if repeats == 3 { sendAgain() }
@@ -211,7 +216,15 @@ enum TCPServer {
         } else if confirmed != sent || finSent {
             sendAgain()
         }
+        if state != .opening, totalIsKnown, sent == confirmed, sent != total { probeWindow() }
         card?.kick()
+    }
+
+    /// The other side has no room, and the word that it has some again may have been lost: one byte asks.
+    private static func probeWindow() {
+        sendData(1)
+        sent += 1
+        highest = max(highest, sent)
     }
 
     private static func sendAgain() {
@@ -239,9 +252,11 @@ enum TCPServer {
             if count < segmentBytes, count < total - sent, sent != confirmed { break }
             sendData(count)
             sent += count
+            highest = max(highest, sent)
         }
         if sent == total, !finSent {
             finSent = true
+            finWasSent = true
             sendFlags(Flag.fin | Flag.ack, sequence: total &+ 1)
             mustAcknowledge = false
         }
