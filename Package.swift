@@ -28,7 +28,7 @@ let package = Package(
         .target(name: "Tap", dependencies: ["Support"], swiftSettings: strict),
         .target(name: "X86", dependencies: ["GuestMemory", "CHost", "Tap"], swiftSettings: strict),
         .target(
-            name: "Engine", dependencies: ["X86", "GuestMemory", "CHost", "Tap"], swiftSettings: strict),
+            name: "Engine", dependencies: ["X86", "GuestMemory", "Support", "CHost", "Tap"], swiftSettings: strict),
         .target(
             name: "Trace", dependencies: ["Support", "Tap", "GuestMemory", "X86", "CZydis"],
             resources: [.embedInCode("Report/report.html")], swiftSettings: strict),
@@ -71,7 +71,7 @@ let package = Package(
         .testTarget(
             name: "X86Tests", dependencies: ["X86", "GuestMemory", "CPUTestSupport"], swiftSettings: strict),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CPUTestSupport"],
+            name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "Support", "CPUTestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory", "CCompression"],

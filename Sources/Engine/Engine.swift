@@ -3,6 +3,7 @@
 // What every engine offers. An engine runs guest code until something needs attention; it knows
 // nothing of guest interfaces, devices or time.
 
+import Support
 import X86
 
 /// Why an engine stopped.
@@ -21,6 +22,54 @@ public enum Exit: Equatable, Sendable {
     case debugTrap
     /// The engine's `edge` has dealt with an exit and wants the run loop.
     case edge
+
+    /// Which of the cases above, without its values.
+    public enum Reason: Int, CaseIterable, Sendable {
+        case budget, exception, softwareInterrupt, vmcall, halt, debugTrap, edge
+
+        /// As `--stats` shows it.
+        public var name: String {
+            switch self {
+            case .budget: "budget"
+            case .exception: "exception"
+            case .softwareInterrupt: "software interrupt"
+            case .vmcall: "vmcall"
+            case .halt: "halt"
+            case .debugTrap: "debug trap"
+            case .edge: "edge"
+            }
+        }
+    }
+
+    @inline(__always)
+    public var reason: Reason {
+        switch self {
+        case .budget: .budget
+        case .exception: .exception
+        case .softwareInterrupt: .softwareInterrupt
+        case .vmcall: .vmcall
+        case .halt: .halt
+        case .debugTrap: .debugTrap
+        case .edge: .edge
+        }
+    }
+}
+
+/// How often each reason came up.
+public struct ExitCounts: Sendable {
+    private var counts = InlineArray<8, UInt64>(repeating: 0)
+
+    public init() {}
+
+    @inline(__always)
+    public mutating func note(_ exit: Exit) { counts[exit.reason.rawValue] &+= 1 }
+
+    /// Those that did.
+    public func readings(_ counter: Counter) -> [CounterReading] {
+        Exit.Reason.allCases.filter { counts[$0.rawValue] > 0 }.map {
+            CounterReading(counter, label: $0.name, counts[$0.rawValue])
+        }
+    }
 }
 
 /// Deals with exits on the spot, so that an engine need not leave guest code for them.
@@ -46,17 +95,11 @@ public protocol Engine: AnyObject {
     var edge: (any EdgeHandler)? { get set }
     var counters: EngineCounters { get }
     /// What else this engine counts, for `--stats`, in the order to be shown.
-    var details: [EngineDetail] { get }
+    var details: [CounterReading] { get }
 }
 
 extension Engine {
-    public var details: [EngineDetail] { [] }
-}
-
-/// A counter that only one engine has.
-public struct EngineDetail: Equatable, Sendable {
-    public var name: String
-    public var value: UInt64
+    public var details: [CounterReading] { [] }
 }
 
 /// What an engine counts; always on.

@@ -5,6 +5,7 @@
 // Nothing outside an interface knows which one is active.
 
 import Engine
+import Support
 import X86
 
 /// Why a guest is over. Every misbehaviour of a guest ends as one of these.
@@ -55,17 +56,6 @@ public struct InterfaceCounters: Equatable, Sendable {
     public init() {}
 }
 
-/// A count that only one interface has.
-public struct InterfaceDetail: Equatable, Sendable {
-    public var name: String
-    public var value: UInt64
-
-    public init(name: String, value: UInt64) {
-        self.name = name
-        self.value = value
-    }
-}
-
 public protocol GuestInterface: AnyObject {
     /// Puts the processor into the state in which the guest's first instruction runs.
     func start(_ cpu: CPU, entryPoint: UInt32)
@@ -80,5 +70,5 @@ public protocol GuestInterface: AnyObject {
     var nextTimer: UInt64? { get }
     var counters: InterfaceCounters { get }
     /// What else this interface counts, for `--stats`, in the order to be shown.
-    var details: [InterfaceDetail] { get }
+    var details: [CounterReading] { get }
 }

@@ -10,6 +10,12 @@ import Machine
 import Support
 import Trace
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// A machine's files, devices and console, ready to be run.
 public final class Session {
     private let configuration: MachineConfiguration
@@ -26,6 +32,8 @@ public final class Session {
     /// The machine that runs now.
     private weak var machine: Machine?
     private var isConfined = false
+    /// Kept over restarts.
+    private var perfMap: PerfMap?
 
     /// Opens everything. Throws `.badInput` for files that are not usable, `.host` for what the host denies.
     public init(_ configuration: MachineConfiguration, _ options: SessionOptions) throws(LguestError) {
@@ -76,6 +84,11 @@ public final class Session {
         if let name = options.name { Confinement.setProcessName(name) }
         console.open()
         scheduleTimeout()
+        if configuration.showStatistics { try Machine.startSampling() }
+        let usr1 = try SignalSource(signal: SIGUSR1, eventLoop: eventLoop) { [weak self] in
+            if let self, let machine = self.machine { self.reportStatistics(machine) }
+        }
+        defer { withExtendedLifetime(usr1) {} }
         while true {
             let machine = try makeMachine(log)
             self.machine = machine
@@ -88,8 +101,9 @@ public final class Session {
             let outcome = machine.run()
             if configuration.showStatistics {
                 console.pauseInput()
-                Report.line(machine.statistics)
+                reportStatistics(machine)
             }
+            perfMap?.flush()
             guard outcome == .restart, options.restarts else { return outcome }
             log.line(.info, "the guest restarts")
         }
@@ -111,6 +125,11 @@ public final class Session {
         return needs
     }
 
+    private func reportStatistics(_ machine: Machine) {
+        perfMap?.flush()
+        Report.line(machine.statistics(configuration.statisticsFormat))
+    }
+
     private func makeMachine(_ log: Log) throws(LguestError) -> Machine {
         let request = BootRequest(
             kernel: try KernelImage(kernelFile, guestDecompress: configuration.guestDecompress),
@@ -120,6 +139,13 @@ public final class Session {
             backend: console, devices: devices, engine: configuration.engine, symbolFile: symbols)
         if let tracing { machine.record(for: tracing) }
         machine.keepsDevices = true
+        machine.takesSamples = configuration.showStatistics
+        if configuration.hasPerfMap {
+            let map: PerfMap
+            if let perfMap { map = perfMap } else { map = try PerfMap() }
+            perfMap = map
+            try machine.list(in: map)
+        }
         if configuration.hasStatusPort { machine.addStatusPort() }
         log.line(
             .info,

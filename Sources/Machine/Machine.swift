@@ -36,6 +36,11 @@ public final class Machine {
     let devices: MachineDevices
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
+    /// Exits of the engine that came to the run loop.
+    var exitCounts = ExitCounts()
+    let hostTime = HostTime()
+    /// Whether samples of the thread's CPU time are taken; `startSampling` has been called on it.
+    public var takesSamples = false
     /// Called when all is ready, right before the guest's first instruction.
     public var onStart: () -> Void = {}
     /// Whether the devices stay open after `run`, for the machine that comes after a restart.
@@ -57,7 +62,7 @@ public final class Machine {
     public init(
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
         backend: any ConsoleBackend, devices: MachineDevices = MachineDevices(),
-        engine choice: EngineChoice = .interpreter, symbolFile: SymbolTable? = nil
+        engine choice: EngineChoice = .translator, symbolFile: SymbolTable? = nil
     ) throws(LguestError) {
         self.clock = clock
         self.eventLoop = eventLoop
@@ -74,6 +79,7 @@ public final class Machine {
         } catch {
             throw LguestError(.host, "the host gives no memory for the guest: \(error)")
         }
+        environment.cpu = storage.cpu
         kernel = try request.load(into: memory)
         engine = try Machine.makeEngine(choice, memory, storage)
         symbols = GuestSymbols(symbolFile ?? kernel.symbols, storage.cpu, clock: clock)
@@ -109,6 +115,10 @@ public final class Machine {
 
     public var cpu: CPU { storage.cpu }
 
+    /// Lets the calling thread, which is to run machines, be sampled for `takesSamples`. Throws where the host gives no
+    /// timer for that.
+    public static func startSampling() throws(LguestError) { try HostTime.startSampling() }
+
     /// Ends the run from a callback of the event loop.
     public func stop(_ outcome: MachineOutcome) { stopRequested = outcome }
 
@@ -133,6 +143,8 @@ public final class Machine {
         interface.start(cpu, entryPoint: kernel.entryPoint)
         onStart()
         defer { trace?.finish() }
+        hostTime.begin(cpu, engine, samples: takesSamples)
+        defer { hostTime.end() }
         do throws(GuestDeath) {
             return try loop()
         } catch {
@@ -149,8 +161,10 @@ public final class Machine {
                 lastPoll = now
                 trace?.attend()
                 // What brought something will soon bring more, such as the next frame of a download.
+                cpu.system.activity = Activity.devices
                 pollInterval = poll() ? 0 : min(2 * pollInterval + 50_000, Machine.pollInterval)
             }
+            cpu.system.activity = Activity.interface
             environment.timestamp.update(now: now, cpu)
             guard try interface.deliverInterrupts(cpu, now: now) else {
                 sleep(now)
@@ -161,8 +175,11 @@ public final class Machine {
                 cpu.instructions &+ (interface.hasWaitingInterrupts ? Machine.shortSlice : Machine.slice)
             var exits = 0
             while cpu.instructions < limit && exits < 1000 && stopRequested == nil {
+                cpu.system.activity = Activity.engine
                 let exit = engine.run(cpu, budget: limit &- cpu.instructions)
+                cpu.system.activity = Activity.interface
                 exits += 1
+                exitCounts.note(exit)
                 switch try interface.handle(exit, cpu) {
                 case .run: break
                 case .halt: exits = 1000
@@ -181,6 +198,7 @@ public final class Machine {
         trace?.attend()
         let mark = storage.tap.begin(.halted)
         storage.tap.isHostSide = true
+        cpu.system.activity = Activity.devices
         eventLoop.wait(timeoutNanoseconds: due.map { $0 > now ? $0 - now : 0 })
         storage.tap.isHostSide = false
         storage.tap.end(mark)

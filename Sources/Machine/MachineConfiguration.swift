@@ -25,12 +25,16 @@ public struct MachineConfiguration: Sendable {
     public var hasStatusPort = false
     /// Say on stderr what is being done.
     public var verbose: Bool
-    /// Print instruction counts and times on stderr at the end.
+    /// Print counters and times on stderr at the end.
     public var showStatistics: Bool
     /// What is to be seen of the run; nil for nothing.
     public var trace: TraceRequest?
     /// A vmlinux or System.map with the kernel's symbols; nil for what can be found.
     public var symbolPath: String?
+    /// The form of what is printed at the end, and whenever the process gets SIGUSR1.
+    public var statisticsFormat = StatisticsFormat.text
+    /// Write names of generated code to a file for `perf`.
+    public var hasPerfMap = false
     /// How guest code is carried out.
     public var engine = EngineChoice.translator
 

@@ -14,22 +14,38 @@ final class MachineEnvironment: CPUEnvironment {
     /// that it agrees with the wall clock in the shared page for ever.
     let tscKHz: UInt32 = 1_000_000
     var timestamp: GuestTimestamp
+    /// The processor that this surrounds; valid while the machine lives.
+    var cpu: CPU?
 
     init(clock: any HostClock) {
         self.clock = clock
         timestamp = GuestTimestamp(clock: clock)
     }
 
-    func mmioRead(_ address: UInt64, width: Int) -> UInt64 { mmio.read(address: address, width: width) }
-
-    func mmioWrite(_ address: UInt64, width: Int, value: UInt64) {
-        mmio.write(address: address, width: width, value: value)
+    func mmioRead(_ address: UInt64, width: Int) -> UInt64 {
+        inDevices { mmio.read(address: address, width: width) }
     }
 
-    func portRead(_ port: UInt16, width: Int) -> UInt32 { ports.read(port: port, width: width) }
+    func mmioWrite(_ address: UInt64, width: Int, value: UInt64) {
+        inDevices { mmio.write(address: address, width: width, value: value) }
+    }
+
+    func portRead(_ port: UInt16, width: Int) -> UInt32 {
+        inDevices { ports.read(port: port, width: width) }
+    }
 
     func portWrite(_ port: UInt16, width: Int, value: UInt32) {
-        ports.write(port: port, width: width, value: value)
+        inDevices { ports.write(port: port, width: width, value: value) }
+    }
+
+    /// For the samples of host time.
+    @inline(__always)
+    private func inDevices<T>(_ body: () -> T) -> T {
+        guard let cpu else { return body() }
+        let before = cpu.system.activity
+        cpu.system.activity = Activity.devices
+        defer { cpu.system.activity = before }
+        return body()
     }
 
     func timestampCounter() -> UInt64 { timestamp.value(clock) }

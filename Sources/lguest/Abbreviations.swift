@@ -12,7 +12,7 @@ enum Abbreviations {
     static let builtin = run + ["memory"]
 
     private static let run = [
-        "verbose", "log-level", "stats", "engine", "name", "console", "timeout", "no-reboot",
+        "verbose", "log-level", "stats", "engine", "perf-map", "name", "console", "timeout", "no-reboot",
         "exit-with-guest-status", "username", "chroot", "no-sandbox", "help", "version", "trace",
         "trace-filter",
         "trace-output", "trace-moment", "color", "symbols", "report",
@@ -25,9 +25,22 @@ enum Abbreviations {
         var result: [String] = []
         for (index, word) in words.enumerated() {
             if word == "--" { return result + words[index...] }
-            result.append(try expand(word, among: options))
+            result.append(try withoutOptionalValue(try expand(word, among: options)))
         }
         return result
+    }
+
+    /// The parser has no options whose value may be left out: `--stats=json` is a flag of its own.
+    private static func withoutOptionalValue(_ word: String) throws(LguestError) -> String {
+        guard word.hasPrefix("--stats=") else { return word }
+        switch word.dropFirst(8) {
+        case "json": return "--stats-json"
+        case "text": return "--stats"
+        default:
+            throw LguestError(
+                .badInput, "the value '\(String(word.dropFirst(8)).asOneLine)' is invalid for '--stats'",
+                hint: "text or json")
+        }
     }
 
     private static func expand(_ word: String, among options: [String]) throws(LguestError) -> String {

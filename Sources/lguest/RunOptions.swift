@@ -17,8 +17,15 @@ struct RunOptions: ParsableArguments {
     @Option(name: .long, help: "How much to say on standard error.")
     var logLevel = LogLevel.warning
 
-    @Flag(name: .long, help: "At the end, print instructions, speed and time.")
+    @Flag(
+        name: .long,
+        help: "At the end, and on SIGUSR1, print all counters and times; --stats=json prints one JSON object."
+    )
     var stats = false
+
+    /// What `--stats=json` is turned into.
+    @Flag(name: .long, help: .hidden)
+    var statsJson = false
 
     @Option(
         name: .long,
@@ -26,6 +33,9 @@ struct RunOptions: ParsableArguments {
             "How guest code is run: translator, interpreter (the reference, slower), or lockstep (both, compared).",
             valueName: "NAME"))
     var engine = EngineChoice.translator
+
+    @Flag(name: .long, help: "Write names of translated code to /tmp/perf-PID.map, for perf.")
+    var perfMap = false
 
     @Option(name: .long, help: ArgumentHelp("The guest's name, in messages and in 'ps'.", valueName: "NAME"))
     var name: String?
@@ -73,7 +83,9 @@ struct RunOptions: ParsableArguments {
         machine.trace = try tracing.request()
         machine.symbolPath = tracing.symbols
         machine.verbose = verbose
-        machine.showStatistics = stats
+        machine.showStatistics = stats || statsJson
+        machine.statisticsFormat = statsJson ? .json : .text
+        machine.hasPerfMap = perfMap
         machine.engine = engine
         machine.hasStatusPort = exitWithGuestStatus
     }

@@ -40,6 +40,22 @@ struct RunOptionTests {
         #expect(try Abbreviations.expand(words, among: Abbreviations.boot) == expected)
     }
 
+    @Test("--stats has a value that may be left out")
+    func statistics() throws {
+        let plain = try boot(["--stats"]).machine()
+        #expect(plain.showStatistics && plain.statisticsFormat == .text)
+        let json = try boot(["--stat=json"]).machine()
+        #expect(json.showStatistics && json.statisticsFormat == .json)
+        #expect(try boot([]).machine().showStatistics == false)
+        #expect(complaint(["--stats=xml"]).hasPrefix("the value 'xml' is invalid for '--stats'"))
+    }
+
+    @Test("the translator is what people run")
+    func engine() throws {
+        #expect(try boot([]).machine().engine == .translator)
+        #expect(try boot(["--engine=lockstep"]).machine().engine == .lockstep)
+    }
+
     @Test("an ambiguous abbreviation names what it may mean", arguments: ["--n=x", "--ver", "--b"])
     func ambiguous(word: String) {
         let line = complaint([word])

@@ -11,9 +11,9 @@ import Testing
 
 @Suite("Hostile guests")
 struct HostileGuestTests {
-    @Test("Arbitrary code, tables and control registers: no crash, no hang")
-    func arbitrary() throws {
-        let guest = try HostileGuest()
+    @Test("Arbitrary code, tables and control registers: no crash, no hang", arguments: [false, true])
+    func arbitrary(translates: Bool) throws {
+        let guest = try HostileGuest(translates: translates)
         var random = Random(seed: 0xF022)
         var input: [UInt8] = []
         var instructions: UInt64 = 0
@@ -29,9 +29,9 @@ struct HostileGuestTests {
         print("hostile guests: \(instructions) instructions")
     }
 
-    @Test("Inputs that were once of interest")
-    func corpus() throws {
-        let guest = try HostileGuest()
+    @Test("Inputs that were once of interest", arguments: [false, true])
+    func corpus(translates: Bool) throws {
+        let guest = try HostileGuest(translates: translates)
         let inputs = try Corpus.inputs()
         #expect(!inputs.isEmpty)
         for input in inputs { try guest.run(input) }

@@ -60,12 +60,18 @@ struct BuiltinGuestTests {
             ("crash triple", ["bad stack page"]),
         ] as [(String, [String])])
     func crash(command: String, parts: [String]) throws {
-        let guest = try TestMachine(kernel: BuiltinGuestFile.path, commandLine: "run=\(command)")
+        try crash(command, parts + ["last branches between privileges"], .translator)
+        try crash(command, parts + ["last branches, newest"], .interpreter)
+    }
+
+    private func crash(_ command: String, _ parts: [String], _ engine: EngineChoice) throws {
+        let guest = try TestMachine(
+            kernel: BuiltinGuestFile.path, commandLine: "run=\(command)", engine: engine)
         guard case .killed(let report) = guest.run() else {
             Issue.record("the guest was not stopped")
             return
         }
-        for part in parts + ["last branches", "eflags", "cs 0061", "instruction"] {
+        for part in parts + ["eflags", "cs 0061", "instruction"] {
             #expect(report.contains(part), "\(part) is not in: \(report)")
         }
     }

@@ -12,7 +12,7 @@ public final class TestMachine {
 
     public init(
         kernel: String, initrd: [UInt8]? = nil, memory: UInt64 = 64, commandLine: String = "",
-        engine: EngineChoice = .interpreter, limitSeconds: UInt64 = 60,
+        engine: EngineChoice = .translator, limitSeconds: UInt64 = 60,
         devices: (inout MachineConfiguration) throws -> Void = { _ in }
     ) throws {
         let clock = SystemClock()

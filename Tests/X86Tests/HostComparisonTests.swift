@@ -28,10 +28,22 @@ struct HostComparisonTests {
         try compare(Exclusions.floatingEntries, Self.asked ?? (isLong ? 3_000_000 : 20_000))
     }
 
-    private func compare(_ entries: [TableEntry], _ count: Int) throws {
+    @Test("Integer instructions, translated", arguments: [Way.translated, .windowed])
+    func translatedInteger(way: Way) throws {
+        try compare(Exclusions.integerEntries, Self.asked ?? (isLong ? 10_000_000 : 100_000), [way])
+    }
+
+    @Test("x87, MMX and SSE instructions, translated", arguments: [Way.translated, .windowed])
+    func translatedFloating(way: Way) throws {
+        try compare(Exclusions.floatingEntries, Self.asked ?? (isLong ? 3_000_000 : 20_000), [way])
+    }
+
+    private func compare(
+        _ entries: [TableEntry], _ count: Int, _ ways: [Way] = [.stepping, .blocks]
+    ) throws {
         let campaign: Campaign
         do {
-            campaign = try Campaign()
+            campaign = try Campaign(ways: ways)
         } catch let error as HostUnavailable {
             print("skipped: no comparison with the host's processor: \(error)")
             return
@@ -41,7 +53,9 @@ struct HostComparisonTests {
             Issue.record(Comment(rawValue: try campaign.describe(try campaign.reduce(disagreement))))
         }
         #expect(summary.lost.isEmpty, "the oracle died of \(summary.lost.map(\.seed))")
-        print("host comparison: \(summary.cases) cases, \(summary.indeterminate) hung on undefined flags")
+        print(
+            "host comparison of \(ways.map(\.rawValue)): \(summary.cases) cases, \(summary.indeterminate) hung on undefined flags"
+        )
         print(
             "by exception: \(summary.perVector.sorted { $0.key < $1.key }.map { "#\($0.key): \($0.value)" })")
     }

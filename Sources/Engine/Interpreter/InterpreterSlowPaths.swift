@@ -80,39 +80,8 @@ extension Interpreter {
     /// Deals with `cpu.attention` between two blocks; nil to go on.
     @inline(never)
     func attend(_ cpu: CPU) -> Exit? {
-        let lasting = Attention.singleStep | Attention.breakpoints
-        let reasons = cpu.attention & ~lasting
-        cpu.attention &= lasting
-        if cpu.attention != 0 {
-            let exit = watched(cpu)
-            if exit != nil { cpu.attention |= reasons }
-            return exit ?? (reasons != 0 ? .budget : nil)
+        Attending.attend(cpu) {
+            if case .exit(let exit) = single(cpu) { exit } else { nil }
         }
-        // Behind STI and a load of SS, one more instruction runs before anything may come between.
-        if cpu.system.interruptShadow {
-            cpu.system.interruptShadow = false
-            if case .exit(let exit) = single(cpu) {
-                cpu.attention |= reasons
-                return exit
-            }
-        }
-        return .budget
-    }
-
-    /// One instruction with EFLAGS.TF set or a breakpoint enabled. The trap comes after an instruction that
-    /// began with TF set, unless that instruction loaded SS.
-    private func watched(_ cpu: CPU) -> Exit? {
-        let traced = cpu.eflags & EFLAGS.tf != 0
-        if !traced { cpu.attention &= ~Attention.singleStep }
-        if !cpu.hasBreakpoints { cpu.attention &= ~Attention.breakpoints }
-        if cpu.hitsInstructionBreakpoint() { return .exception(Fault(vector: Vector.debug)) }
-        cpu.system.interruptShadow = false
-        cpu.system.dataBreakpoints = 0
-        cpu.eflagsOther &= ~EFLAGS.rf
-        if case .exit(let exit) = single(cpu) { return exit }
-        if cpu.system.interruptShadow { return nil }
-        let data = cpu.takeDataBreakpoints()
-        if traced { cpu.system.dr[6] |= DebugBits.singleStep }
-        return traced || data ? .debugTrap : nil
     }
 }

@@ -33,7 +33,7 @@ final class CodeCache {
     var transferArea: UnsafeMutableRawPointer { writable + 2 * CodeCache.jumpBytes }
     static let transferBytes = 4096
     /// First byte behind the fixed part (jump table, XSAVE area and thunks).
-    private var start = 2 * jumpBytes + transferBytes
+    private(set) var start = 2 * jumpBytes + transferBytes
     /// Next free byte.
     @exclusivity(unchecked) var top = 2 * jumpBytes + transferBytes
 

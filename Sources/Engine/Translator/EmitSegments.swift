@@ -11,8 +11,10 @@ extension BlockEmitter {
         let i = instructions[k]
         preserveFlags(k)
         if i.operation == .popSegment {
-            access(k, at: Host.esp, 2, .read) { [self] rm in
-                a.op(0xB7, map: 1, reg: Host.r9, rm)
+            // All of the stack's element is read, though half of it counts.
+            access(k, at: Host.esp, 4, .read) { [self] rm in
+                a.load(Host.r9, rm)
+                a.op(0xB7, map: 1, reg: Host.r9, .register(Host.r9))
             }
         } else {
             a.op(0xB7, map: 1, reg: Host.r9, .register(hostRegister(i.source.index)))

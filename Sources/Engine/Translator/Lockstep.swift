@@ -8,6 +8,7 @@
 // Instructions whose effects cannot be taken back (ports, clocks, devices, what ends in an exit) run once.
 
 import GuestMemory
+import Support
 import X86
 
 public final class Lockstep: Engine {
@@ -30,11 +31,9 @@ public final class Lockstep: Engine {
     }
 
     public var counters: EngineCounters { translator.counters }
-    public var details: [EngineDetail] {
-        [
-            EngineDetail(name: "blocks compared", value: compared),
-            EngineDetail(name: "blocks not compared", value: skipped),
-        ] + translator.details
+    public var details: [CounterReading] {
+        [CounterReading(.blocksCompared, compared), CounterReading(.blocksNotCompared, skipped)]
+            + translator.details
     }
     public func flushCode() { translator.flushCode() }
     /// Not asked: each exit is compared.
@@ -173,8 +172,7 @@ extension Lockstep {
             return "\(names[n]): interpreter \(hex(UInt32(truncatingIfNeeded: expected.state.gpr[n])))"
         }
         if state.eip != expected.state.eip { return "eip: interpreter \(hex(expected.state.eip))" }
-        // Behind a fault only flags that the rest of the block reads are kept (see ARCHITECTURE).
-        let mask = expected.fault == nil ? ~undefinedFlags(block) : ~EFLAGS.arithmetic
+        let mask = ~undefinedFlags(block)
         if (cpu.eflags ^ expected.eflags) & mask != 0 {
             return "eflags: interpreter \(hex(expected.eflags)), translator \(hex(cpu.eflags))"
         }

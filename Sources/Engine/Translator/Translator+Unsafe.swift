@@ -6,6 +6,7 @@
 
 import CHost
 import GuestMemory
+import Support
 import X86
 
 public final class Translator: Engine {
@@ -18,7 +19,7 @@ public final class Translator: Engine {
     let cpu: CPU
     let cache: TranslationCache
     let layout = StateLayout()
-    private let thunks: Thunks
+    let thunks: Thunks
     let windows: WindowPolicy
     private let stack: CodeStack
     /// What the signal handler looks at; lives as long as the engine.
@@ -27,6 +28,8 @@ public final class Translator: Engine {
     private var split = SplitCache()
     private var decoded: [Instruction] = []
     @exclusivity(unchecked) var pendingExit = Exit.budget
+    /// The instruction at EIP is to be carried out by itself.
+    @exclusivity(unchecked) var wantsSingle = false
     /// Jumps between blocks are patched; lockstep runs without.
     var connects = true {
         didSet { cache.usesTable = connects }
@@ -39,12 +42,15 @@ public final class Translator: Engine {
     /// Part of the budget that was taken away to get control soon.
     @exclusivity(unchecked) private var budgetCut: Int64 = 0
     /// Exits that the edge has dealt with.
-    @exclusivity(unchecked) var edgeCount: UInt64 = 0
+    @exclusivity(unchecked) var edgeCounts = ExitCounts()
+    /// Told of each block that is translated.
+    @exclusivity(unchecked) var codeListener: ((TranslatedCode) -> Void)?
     @exclusivity(unchecked) private var exitCounts = [UInt64](repeating: 0, count: 8)
 
     /// An engine for the one processor that `storage` owns. Throws where the host denies memory for code.
     public init(
-        memory: GuestMemory, storage: CPUStorage, codeBytes: Int = Translator.defaultCodeBytes
+        memory: GuestMemory, storage: CPUStorage, codeBytes: Int = Translator.defaultCodeBytes,
+        windows use: WindowUse = .whenEarned
     ) throws(HostDenial) {
         cpu = storage.cpu
         cache = try TranslationCache(memory: memory, codeBytes: max(codeBytes, 4 * Translator.blockRoom))
@@ -53,7 +59,7 @@ public final class Translator: Engine {
         let address = Int(bitPattern: cpu.stateAddress)
         let bias = 128 + (12 - (address + 128) & 31) & 31
         let hasBMI2 = lguest_host_has_bmi2() != 0
-        windows = WindowPolicy(memory: memory, tables: storage.tables)
+        windows = WindowPolicy(memory: memory, tables: storage.tables, use: use)
         thunks = Thunks(
             cache.code, layout: layout, bias: bias, calls: .all, hasBMI2: hasBMI2,
             hasWindows: windows.isAvailable)
@@ -103,24 +109,24 @@ public final class Translator: Engine {
 
     public var counters: EngineCounters { cache.counters }
 
-    public var details: [EngineDetail] {
-        var list = [EngineDetail(name: "bytes of code", value: UInt64(cache.code.bytesUsed))]
-        list.append(EngineDetail(name: "slow memory accesses", value: slowAccesses))
-        list.append(EngineDetail(name: "handled in code", value: edgeCount))
-        list.append(EngineDetail(name: "windows opened", value: windows.created))
-        list.append(EngineDetail(name: "windows dropped", value: windows.dropped))
-        list.append(EngineDetail(name: "window pages mapped", value: windows.pagesMapped))
-        list.append(EngineDetail(name: "window pages unmapped", value: windows.pagesUnmapped))
-        list.append(EngineDetail(name: "window faults", value: faultTable.pointee.faults))
+    public var details: [CounterReading] {
         let names = [
             "next block", "indirect jump", "budget", "event", "go on", "page moved", "bytes changed",
             "first indirect jump",
         ]
-        for (name, count) in zip(names, exitCounts) {
-            list.append(EngineDetail(name: "left code: " + name, value: count))
-        }
         let used = zip(Operation.allCases, helperCounts).filter { $0.1 > 0 }.sorted { $0.1 > $1.1 }
-        return list + used.map { EngineDetail(name: "by the core: \($0.0.rawValue)", value: $0.1) }
+        return [
+            CounterReading(.codeBytes, UInt64(cache.code.bytesUsed)),
+            CounterReading(.codeCapacity, UInt64(cache.code.bytesUsed + cache.code.room)),
+            CounterReading(.slowAccesses, slowAccesses),
+            CounterReading(.windowsOpened, windows.created),
+            CounterReading(.windowsDropped, windows.dropped),
+            CounterReading(.windowPagesMapped, windows.pagesMapped),
+            CounterReading(.windowPagesUnmapped, windows.pagesUnmapped),
+            CounterReading(.windowFaults, faultTable.pointee.faults),
+        ] + edgeCounts.readings(.handledInCode)
+            + zip(names, exitCounts).map { CounterReading(.leftCode, label: $0, $1) }
+            + used.map { CounterReading(.byTheCore, label: $0.0.rawValue, $0.1) }
     }
 
     public func flushCode() { cache.empty() }
@@ -152,6 +158,15 @@ public final class Translator: Engine {
                 wanted = -1
             }
             if cpu.instructions >= limit { return .budget }
+            if wantsSingle {
+                // An operand runs over the end of the address space: by the book.
+                wantsSingle = false
+                wanted = -1
+                cpu.setFlagImage(cpu.system.translator.flagImage)
+                defer { cpu.system.translator.flagImage = cpu.flagImage }
+                if let exit = single() { return exit }
+                continue
+            }
             selectBlocks()
             let generation = cache.generation
             let flagsInHost = wanted >= 0 && connects && !cache.links[wanted].flagsSaved
@@ -228,6 +243,13 @@ public final class Translator: Engine {
     private func add(_ block: TranslatedBlock, _ host: UInt) -> Int {
         cache.counters.instructionsDecoded += UInt64(decoded.count)
         let number = cache.add(block)
+        if let codeListener {
+            let start = Int(min(block.savedEntry, block.liveEntry))
+            codeListener(
+                TranslatedCode(
+                    address: cache.code.address(start), byteCount: cache.code.top - start,
+                    place: .block(eip: block.eip, isUser: cpu.cpl == 3)))
+        }
         if !cache.checksItself(host) { cpu.protectCode(host: host) }
         return number
     }
@@ -284,6 +306,8 @@ public final class Translator: Engine {
     @inline(never)
     private func single() -> Exit? {
         cache.counters.singleSteps += 1
+        cpu.system.wrapsAround = true
+        defer { cpu.system.wrapsAround = false }
         do throws(Fault) {
             let i = try fetch()
             let outcome = try cpu.execute(i)
@@ -304,21 +328,7 @@ public final class Translator: Engine {
 
     /// Deals with `cpu.attention` between two blocks; nil to go on.
     @inline(never)
-    private func attend() -> Exit? {
-        let reasons = cpu.attention
-        cpu.attention = reasons & Attention.singleStep
-        if reasons & Attention.singleStep != 0 {
-            guard cpu.eflags & EFLAGS.tf != 0 else {
-                cpu.attention = 0
-                return nil
-            }
-            // The trap comes after an instruction that began with TF set.
-            if let exit = single() { return exit }
-            cpu.system.dr[6] |= 1 << 14
-            return .debugTrap
-        }
-        return .budget
-    }
+    private func attend() -> Exit? { Attending.attend(cpu, single: single) }
 }
 
 /// The bytes of one page, for the decoder. Beyond the end it reports a fault, which only means "not in this

@@ -62,15 +62,27 @@ extension Translator {
             return AfterCall.leave
         }
         cpu.setFlagImage(cpu.system.translator.flagImage)
+        cpu.system.activity = Activity.interface
         let goesOn = edge.attend(exit, cpu)
+        cpu.system.activity = Activity.engine
         cpu.system.translator.flagImage = cpu.flagImage
-        edgeCount &+= 1
+        edgeCounts.note(exit)
         guard goesOn else {
             cpu.system.translator.exitReason = ExitReason.event
             pendingExit = .edge
             return AfterCall.leave
         }
         return dispatch()
+    }
+
+    /// A fault, or what only looks like one (see `Fault.beyondAddressSpace`).
+    private func leave(_ fault: Fault, eip: UInt32, notRun: Int) -> UInt32 {
+        guard fault == .beyondAddressSpace else { return leave(.exception(fault), eip: eip, notRun: notRun) }
+        cpu.eip = eip
+        cpu.system.translator.budget += Int64(notRun)
+        wantsSingle = true
+        cpu.system.translator.exitReason = ExitReason.resume
+        return AfterCall.leave
     }
 
     /// Goes on at the CPU's EIP: in generated code where that can be.
@@ -133,7 +145,7 @@ extension Translator {
                 return leave(exit, eip: cpu.eip, notRun: left - 1)
             }
         } catch {
-            return leave(.exception(error), eip: record.eip, notRun: left)
+            return leave(error, eip: record.eip, notRun: left)
         }
     }
 
@@ -144,6 +156,7 @@ extension Translator {
         let size = Int(record.size)
         let isWrite = kind != 0
         do throws(Fault) {
+            try cpu.checkOperand(address, size)
             let last = address &+ UInt32(size - 1)
             // SAFETY: the tables have an entry for each of the 2^20 pages.
             if last >> 12 == address >> 12 {
@@ -169,7 +182,7 @@ extension Translator {
             cpu.system.translator.pendingRecord = UInt32(number)
             return cpu.system.translator.bounceAddress &- UInt(address)
         } catch {
-            let next = leave(.exception(error), eip: record.eip, notRun: Int(record.left))
+            let next = leave(error, eip: record.eip, notRun: Int(record.left))
             return next == AfterCall.dispatch ? 1 : 0
         }
     }

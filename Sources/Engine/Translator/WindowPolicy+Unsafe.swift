@@ -8,6 +8,16 @@ import CHost
 import GuestMemory
 import X86
 
+/// Whether user code gets a window.
+public enum WindowUse: Sendable {
+    /// Once it has run for long enough to pay for one.
+    case whenEarned
+    /// At once and for ever: for tests.
+    case atOnce
+    /// Not at all.
+    case never
+}
+
 final class WindowPolicy: TranslationObserver {
     /// What a window costs, in calls to the host.
     static let usualPrice = 100
@@ -17,8 +27,8 @@ final class WindowPolicy: TranslationObserver {
     static let windowLimit = 12
 
     private let memory: GuestMemory
-    /// 0: whoever runs user code gets a window at once, and keeps it. For tests.
-    var price = WindowPolicy.usualPrice
+    /// 0: whoever runs user code gets a window at once, and keeps it.
+    private let price: Int
     /// Windows that were closed; generated code may still be in them. All their pages are out.
     private var closed: [Window] = []
     private let tables: TranslationTables
@@ -33,10 +43,11 @@ final class WindowPolicy: TranslationObserver {
     /// Instructions that have not made a whole call yet.
     private var rest: UInt64 = 0
 
-    init(memory: GuestMemory, tables: TranslationTables) {
+    init(memory: GuestMemory, tables: TranslationTables, use: WindowUse) {
         self.memory = memory
         self.tables = tables
-        isAvailable = memory.file >= 0 && lguest_windows_prepare() != 0
+        price = use == .atOnce ? 0 : WindowPolicy.usualPrice
+        isAvailable = use != .never && memory.file >= 0 && lguest_windows_prepare() != 0
         if isAvailable { tables.observer = self }
     }
 

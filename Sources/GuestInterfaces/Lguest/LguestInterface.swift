@@ -92,12 +92,11 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
 
     public var nextTimer: UInt64? { clockEvent }
 
-    public var details: [InterfaceDetail] {
+    public var details: [CounterReading] {
         let calls = LguestCall.allCases.map {
-            InterfaceDetail(name: $0.name, value: hypercallCounts[Int($0.rawValue)])
+            CounterReading(.hypercalls, label: $0.name, hypercallCounts[Int($0.rawValue)])
         }
-        return [InterfaceDetail(name: "queued hypercalls", value: queuedHypercalls)]
-            + calls.filter { $0.value > 0 }
+        return calls.filter { $0.value > 0 } + [CounterReading(.queuedHypercalls, queuedHypercalls)]
     }
 
     public func handle(_ exit: Exit, _ cpu: CPU) throws(GuestDeath) -> Disposition {

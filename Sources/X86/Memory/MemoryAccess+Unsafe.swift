@@ -92,10 +92,10 @@ extension CPU {
         cpl == 3 && eflagsOther & EFLAGS.ac != 0 && system.cr0 & ControlBits.am != 0
     }
 
-    /// What the tables cannot check: #AC for an operand that is not at a multiple of its size (Intel SDM
+    /// What the tables cannot check of an operand of `width` bytes: #AC for an operand that is not at a multiple of its size (Intel SDM
     /// volume 3, table 6-7), before page faults as on the processors at hand; and operands that run over the
     /// end of the address space, which `linear` refuses but code that takes segments for flat does not see.
-    private func checkOperand(_ linear: UInt32, _ width: Int) throws(Fault) {
+    public func checkOperand(_ linear: UInt32, _ width: Int) throws(Fault) {
         if linear &+ UInt32(width - 1) < linear && mode.contains(.flatData) && !system.wrapsAround {
             throw .beyondAddressSpace
         }
@@ -157,6 +157,7 @@ extension CPU {
 
     /// Translates the page of `linear` and fills the flat tables; returns its physical address.
     public func page(_ linear: UInt32, _ access: AccessKind, user: Bool) throws(Fault) -> UInt64 {
+        system.pageWalks &+= 1
         let translation = try translate(linear, access, user: user)
         let memory = memory
         if memory.contains(translation.frame, length: 4096) {

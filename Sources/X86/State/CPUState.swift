@@ -121,6 +121,11 @@ public struct CPUState {
     /// What generated code and its engine tell each other.
     public var translator = TranslatorState()
 
+    /// One of `Activity`.
+    public var activity = Activity.other
+    /// Walks of the guest's page tables.
+    public var pageWalks: UInt64 = 0
+
     init(tables: TranslationTables) {
         readTable = tables.current.kernelRead
         writeTable = tables.current.kernelWrite

@@ -71,6 +71,13 @@ extension CPU {
         return space.codeHasMoved
     }
 
+    /// Address of the activity, for a profiler's signal handler. Valid while the storage lives.
+    public var activityAddress: UnsafePointer<UInt32>? {
+        MemoryLayout<CPUState>.offset(of: \.activity).map {
+            UnsafePointer(raw.advanced(by: $0).assumingMemoryBound(to: UInt32.self))
+        }
+    }
+
     /// Address of the state, for generated code.
     public var stateAddress: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) }
 

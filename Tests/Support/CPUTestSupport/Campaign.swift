@@ -31,8 +31,8 @@ public struct Summary: Sendable {
 public final class Campaign {
     public let host: HostProcessor
     public let subject: Subject
-    /// The same, with the translator as its engine.
-    private let translated: Subject
+    /// The same, with other engines.
+    private var others: [Way: Subject] = [:]
     public static let pristine = makePristine()
 
     /// The ways in which our processor runs each case.
@@ -42,8 +42,10 @@ public final class Campaign {
         self.ways = ways
         host = try HostProcessor(pristine: Campaign.pristine)
         subject = try Subject(pristine: Campaign.pristine, processorLimit: host.processorLimit)
-        translated = try Subject(
-            pristine: Campaign.pristine, processorLimit: host.processorLimit, translates: true)
+        for way in ways where way == .translated || way == .windowed {
+            others[way] = try Subject(
+                pristine: Campaign.pristine, processorLimit: host.processorLimit, way: way)
+        }
     }
 
     /// The window's contents before each case, and the read-only page's: words with a liking for edges.
@@ -130,7 +132,7 @@ public final class Campaign {
             differences: differences)
     }
 
-    func subject(for way: Way) -> Subject { way == .translated ? translated : subject }
+    func subject(for way: Way) -> Subject { others[way] ?? subject }
 
     /// Whether a case still shows a difference; used to reduce it.
     func differs(_ test: TestCase, _ way: Way) throws -> Disagreement? {

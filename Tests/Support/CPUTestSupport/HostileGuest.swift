@@ -13,7 +13,7 @@ public final class HostileGuest {
     public static let budget: UInt64 = 400
     private let memory: GuestMemory
     private let storage: CPUStorage
-    private let interpreter: Interpreter
+    private let engine: any Engine
     private let environment = NoEnvironment()
 
     // Guest-physical places.
@@ -21,10 +21,14 @@ public final class HostileGuest {
         root: UInt64 = 0x8000
     private static let tables: UInt64 = 0x9000, task: UInt64 = 0x7800
 
-    public init() throws {
+    /// On the interpreter, or on the translator with a window for all user code.
+    public init(translates: Bool = false) throws {
         memory = try GuestMemory(bytes: HostileGuest.memorySize)
         storage = try CPUStorage(memory: memory, environment: environment)
-        interpreter = Interpreter(memory: memory)
+        engine =
+            translates
+            ? try Translator(memory: memory, storage: storage, codeBytes: 1 << 20, windows: .atOnce)
+            : Interpreter(memory: memory)
     }
 
     /// What a run did, for statistics.
@@ -48,7 +52,7 @@ public final class HostileGuest {
         let choices = word(0)
         try memory.zero(0, count: HostileGuest.memorySize)
         try fillMemory(input, choices, &random)
-        interpreter.flushCode()
+        engine.flushCode()
         cpu.resetFlat()
         cpu.attention = 0
         cpu.system.interruptShadow = false
@@ -72,7 +76,7 @@ public final class HostileGuest {
         while cpu.instructions &- start < HostileGuest.budget && outcome.events < 200 {
             outcome.events += 1
             var delivery = Delivery.entered
-            switch interpreter.run(cpu, budget: 50) {
+            switch engine.run(cpu, budget: 50) {
             case .budget, .edge: break
             case .exception(let fault): delivery = cpu.raise(fault)
             case .softwareInterrupt(let vector, let length):

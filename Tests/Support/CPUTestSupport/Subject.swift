@@ -14,8 +14,10 @@ public enum Way: String, CaseIterable, Sendable {
     case stepping
     /// The interpreter's decoded blocks.
     case blocks
-    /// The translator's machine code.
+    /// The translator's machine code, with flat tables.
     case translated
+    /// The same, with a window.
+    case windowed
 }
 
 public final class Subject {
@@ -35,14 +37,18 @@ public final class Subject {
     private static let gdt: UInt64 = 0x48000
     private static let ldt: UInt64 = 0x49000
 
-    public init(pristine: [UInt8], processorLimit: UInt32 = 0, translates: Bool = false) throws {
+    /// A processor that can run cases by `CPU.execute` and in the way `way`.
+    public init(pristine: [UInt8], processorLimit: UInt32 = 0, way: Way = .blocks) throws {
         self.pristine = pristine
         memory = try GuestMemory(bytes: 1 << 20)
         storage = try CPUStorage(memory: memory, environment: environment)
-        engine =
-            translates
-            ? try Translator(memory: memory, storage: storage, codeBytes: 4 << 20)
-            : Interpreter(memory: memory)
+        switch way {
+        case .stepping, .blocks: engine = Interpreter(memory: memory)
+        case .translated:
+            engine = try Translator(memory: memory, storage: storage, codeBytes: 4 << 20, windows: .never)
+        case .windowed:
+            engine = try Translator(memory: memory, storage: storage, codeBytes: 4 << 20, windows: .atOnce)
+        }
         try buildTables(processorLimit)
         try memory.writeBytes([UInt8](repeating: 0xCC, count: 0x2000), at: UInt64(ORACLE_CODE))
         try memory.writeBytes(pristine[0x2000...], at: UInt64(ORACLE_READ_ONLY))
@@ -137,7 +143,7 @@ public final class Subject {
                 if result.undefined == UInt32.max { return nil }
                 steps += 1
             }
-        case .blocks, .translated:
+        case .blocks, .translated, .windowed:
             for _ in 0..<64 where exit == nil {
                 let got = engine.run(cpu, budget: 1)
                 if got != .budget { exit = got }

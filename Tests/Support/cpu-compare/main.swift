@@ -3,9 +3,10 @@
 // The comparisons as a program, for long runs and for looking at one case:
 //   cpu-compare CASES [FIRST-SEED [OPERATION]]     with the host's processor
 //   cpu-compare floating CASES [FIRST-SEED [OPERATION]]   the same for the x87, MMX and SSE units
-//   cpu-compare translated [floating] CASES [SEED [OPERATION]]   the translator with the host's processor
+//   cpu-compare translated [floating] CASES [SEED [OPERATION]]   the translator with the host's processor, by flat
+//                                                  tables and by the window
 //   cpu-compare decode STRINGS [SEED]              with Zydis
-//   cpu-compare fuzz RUNS [SEED]                   hostile guests, which must only not crash
+//   cpu-compare fuzz [translated] RUNS [SEED]      hostile guests, which must only not crash
 
 import CPUTestSupport
 import Trace
@@ -34,9 +35,11 @@ if arguments.first == "decode" {
         "\(summary.intended) refused by us on purpose, \(summary.differences.count) kinds of difference,",
         "\(seconds()) s")
 } else if arguments.first == "fuzz" {
+    let translated = arguments.dropFirst().first == "translated"
+    if translated { arguments.remove(at: arguments.startIndex + 1) }
     let count = arguments.dropFirst().first.flatMap { Int($0) } ?? 100_000
     let seed = arguments.dropFirst(2).first.flatMap { UInt64($0) } ?? 1
-    let guest = try HostileGuest()
+    let guest = try HostileGuest(translates: translated)
     var (instructions, events, shutdowns): (UInt64, Int, Int) = (0, 0, 0)
     for round in 0..<count {
         var random = Random(seed: seed &* 1_000_003 &+ UInt64(round))
@@ -60,11 +63,11 @@ if arguments.first == "decode" {
     let wanted = arguments.dropFirst(2).first
     let all = floating ? Exclusions.floatingEntries : Exclusions.integerEntries
     let entries = all.filter { wanted == nil || $0.operation.rawValue == wanted }
-    let campaign = try Campaign(ways: translated ? [.translated] : [.stepping, .blocks])
+    let campaign = try Campaign(ways: translated ? [.translated, .windowed] : [.stepping, .blocks])
     let summary = try campaign.run(
         entries: entries, first: first, count: count, stopAfter: translated ? 1000 : 20)
     let kinds = Dictionary(grouping: summary.disagreements) {
-        "\($0.test.operation.rawValue): \($0.differences.joined(separator: " "))\($0.host.trap == nil ? "" : ", faulting")"
+        "\($0.way.rawValue) \($0.test.operation.rawValue): \($0.differences.joined(separator: " "))\($0.host.trap == nil ? "" : ", faulting")"
     }
     if translated {
         print(kinds.mapValues(\.count).sorted { $0.value > $1.value }.map { "\($0.key) × \($0.value)" })
