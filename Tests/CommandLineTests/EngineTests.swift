@@ -50,8 +50,10 @@ struct EngineTests {
     @Test("--stats at the end: every counter that is due, as text and as JSON")
     func statistics() throws {
         let text = try Program.run(["64m", guest, "--stats", "run=halt"]).errors
-        for name in ["guest instructions", "host CPU", "blocks built", "hypercalls: LHCALL_SHUTDOWN", "busy"]
-        {
+        for name in [
+            "guest instructions", "host CPU seconds", "blocks built", "hypercalls: LHCALL_SHUTDOWN",
+            "busy seconds",
+        ] {
             #expect(text.contains("\n  \(name) "), "\(name) is not in: \(text)")
         }
         for engine in ["translator", "interpreter"] {

@@ -106,18 +106,19 @@ struct BuiltinTraceTests {
     @Test("as many events as --stats counts", arguments: [EngineChoice.interpreter, .translator])
     func counts(engine: EngineChoice) throws {
         let run = try Run("run=user; pagefault; async; timer 1; pci", .all, engine)
-        let lines = run.guest.machine.statistics.split(separator: "\n").map { $0.split(separator: " ") }
-        func counted(_ name: String) -> Int {
-            lines.first { $0.first == name[...] }.flatMap { $0.last }.flatMap { Int($0) } ?? 0
+        let readings = run.guest.machine.readings
+        func counted(_ counter: Counter, _ label: String? = nil) -> Int {
+            readings.first { $0.counter == counter && $0.label == label }.map { Int($0.value) } ?? 0
         }
         var calls: [String: Int] = [:]
         for event in run.events { calls[run.name(event), default: 0] += 1 }
         for name in ["LOAD_GDT_ENTRY", "LOAD_IDT_ENTRY", "SET_PTE", "NEW_PGTABLE", "HALT", "FLUSH_ASYNC"] {
-            #expect(calls[name] ?? 0 == counted("LHCALL_" + name) && calls[name] ?? 0 > 0, "\(name)")
+            #expect(
+                calls[name] ?? 0 == counted(.hypercalls, "LHCALL_" + name) && calls[name] ?? 0 > 0, "\(name)")
         }
-        #expect(calls["IRQ"] == counted("interrupts"))
+        #expect(calls["IRQ"] == counted(.interrupts))
         let traps = (calls["TRAP"] ?? 0) + (calls["PAGE_FAULT"] ?? 0) + (calls["SYSCALL"] ?? 0)
-        let reflected = lines.filter { $0.first == "trap" }.compactMap { Int($0[2]) }.reduce(0, +)
+        let reflected = readings.filter { $0.counter == .traps }.reduce(0) { $0 + Int($1.value) }
         #expect(traps + (calls["IRQ"] ?? 0) == reflected)
         #expect(calls["TAKE"] == calls["GIVE"] && calls["TAKE"] ?? 0 > 0)
     }

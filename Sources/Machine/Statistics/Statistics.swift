@@ -54,12 +54,13 @@ extension Machine {
 
     /// The same, name by name.
     public var statisticsRows: [(name: String, value: String)] {
+        // The last word of a row is its value.
         let speed = Double(cpu.instructions) / max(1, Double(busyNanoseconds)) * 1000
         var rows: [(name: String, value: String)] = []
         for reading in readings {
             let name = reading.counter.name + (reading.label.map { ": \($0)" } ?? "")
             switch reading.counter.unit {
-            case .nanoseconds: rows.append((name, decimal(Double(reading.value) / 1e9) + " s"))
+            case .nanoseconds: rows.append((name + " seconds", decimal(Double(reading.value) / 1e9)))
             case .bytes, .count: rows.append((name, String(reading.value)))
             }
             if reading.counter == .busy { rows.append(("million instructions/s", decimal(speed))) }
