@@ -28,7 +28,8 @@ let package = Package(
         .target(name: "Tap", dependencies: ["Support"], swiftSettings: strict),
         .target(name: "X86", dependencies: ["GuestMemory", "CHost", "Tap"], swiftSettings: strict),
         .target(
-            name: "Engine", dependencies: ["X86", "GuestMemory", "Support", "CHost", "Tap"], swiftSettings: strict),
+            name: "Engine", dependencies: ["X86", "GuestMemory", "Support", "CHost", "Tap"],
+            swiftSettings: strict),
         .target(
             name: "Trace", dependencies: ["Support", "Tap", "GuestMemory", "X86", "CZydis"],
             resources: [.embedInCode("Report/report.html")], swiftSettings: strict),

@@ -17,6 +17,15 @@
 static _Thread_local struct lguest_profile *current __attribute__((tls_model("initial-exec")));
 static _Thread_local int started __attribute__((tls_model("initial-exec")));
 
+// Who starts us may have left signals blocked.
+static void unblock(int number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void on_sample(int number, siginfo_t *info, void *context)
 {
     struct lguest_profile *profile = current;
@@ -60,6 +69,7 @@ int lguest_profile_start(uint64_t nanoseconds)
         timer_delete(timer);
         return reason;
     }
+    unblock(SIGPROF);
     started = 1;
     return 0;
 }
@@ -116,5 +126,6 @@ int lguest_signal_event(int number, int event)
     if (sigaction(number, &action, &previous_actions[number]) != 0)
         return errno;
     has_previous[number] = 1;
+    unblock(number);
     return 0;
 }

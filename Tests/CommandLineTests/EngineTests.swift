@@ -57,7 +57,7 @@ struct EngineTests {
             #expect(text.contains("\n  \(name) "), "\(name) is not in: \(text)")
         }
         for engine in ["translator", "interpreter"] {
-            let words = ["64m", guest, "--stats=json", "--engine=\(engine)", "run=spin 1"]
+            let words = ["64m", guest, "--stats=json", "--engine=\(engine)", "run=timer 1; spin 1"]
             let counters = try members(try Program.run(words).errors)
             #expect(try #require(counters["guest_instructions"] as? Int) > 1_000_000)
             #expect(try #require(counters["page_table_walks"] as? Int) > 0)

@@ -41,7 +41,7 @@ struct WindowTests {
         #expect(count(guest, .windowsOpened) == 0)
         sum(guest, 2_000_000)
         try #require(count(guest, .windowsOpened) == 1, "this host has no windows")
-        #expect(count(guest, .windowFaults) > 0)
+        #expect(count(guest, .windowPagesMapped) > 0)
         for n in 0..<1000 as Range<UInt32> {
             try guest.map(0x5_0000, to: 0x20_0000 + n % 64 << 12)
             sum(guest, 10)

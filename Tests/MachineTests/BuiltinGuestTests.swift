@@ -60,19 +60,23 @@ struct BuiltinGuestTests {
             ("crash triple", ["bad stack page"]),
         ] as [(String, [String])])
     func crash(command: String, parts: [String]) throws {
-        try crash(command, parts + ["last branches between privileges"], .translator)
         try crash(command, parts + ["last branches, newest"], .interpreter)
+        // Some of these guests have crossed no privilege level yet: then there is no list.
+        let report = try crash(command, parts, .translator)
+        #expect(!report.contains("last branches, newest"))
     }
 
-    private func crash(_ command: String, _ parts: [String], _ engine: EngineChoice) throws {
+    @discardableResult
+    private func crash(_ command: String, _ parts: [String], _ engine: EngineChoice) throws -> String {
         let guest = try TestMachine(
             kernel: BuiltinGuestFile.path, commandLine: "run=\(command)", engine: engine)
         guard case .killed(let report) = guest.run() else {
             Issue.record("the guest was not stopped")
-            return
+            return ""
         }
         for part in parts + ["eflags", "cs 0061", "instruction"] {
             #expect(report.contains(part), "\(part) is not in: \(report)")
         }
+        return report
     }
 }

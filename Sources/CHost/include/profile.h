@@ -32,7 +32,7 @@ void lguest_profile_use(struct lguest_profile *profile);
 uint64_t lguest_thread_cpu_time(void);
 uint64_t lguest_process_cpu_time(void);
 
-/// Makes signal `number` raise the event descriptor `event` (negative: the signal is as it was before the first call).
+/// Makes signal `number` raise the event descriptor `event`, and lets the calling thread have it (negative: the signal is as it was before the first call).
 /// Returns 0, or errno.
 int lguest_signal_event(int number, int event);
 

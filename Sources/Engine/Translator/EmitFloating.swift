@@ -48,8 +48,9 @@ enum FloatingSupport {
 
     static func usesSSE(_ i: Instruction) -> Bool {
         switch i.operation {
-        case .sse, .sseNumeric, .sseImmediate, .sseCompare, .sseToGeneral, .sseFromGeneral, .sseMoveMask,
-            .sseMemory:
+        // From memory, these name no XMM register, but use MXCSR.
+        case .sseToGeneral: true
+        case .sse, .sseNumeric, .sseImmediate, .sseCompare, .sseFromGeneral, .sseMoveMask, .sseMemory:
             i.destination.kind == .xmm || i.source.kind == .xmm
         default: false
         }

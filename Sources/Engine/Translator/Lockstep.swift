@@ -138,6 +138,8 @@ public final class Lockstep: Engine {
     }
 
     private static func canRehearse(_ i: Instruction) -> Bool {
+        // A clock does not show the same twice.
+        if i.operation == .rdtsc { return false }
         if NativeSupport.handles(i) { return true }
         switch i.operation {
         case .pusha, .popa, .pushf, .enter, .cmpxchg8b, .movs, .stos, .lods, .scas, .cmps, .pushSegment,

@@ -145,6 +145,8 @@ extension Translator {
                 return leave(exit, eip: cpu.eip, notRun: left - 1)
             }
         } catch {
+            // SCAS and CMPS have set flags by the elements before the one that faults.
+            cpu.system.translator.flagImage = cpu.flagImage
             return leave(error, eip: record.eip, notRun: left)
         }
     }
