@@ -62,7 +62,8 @@ struct BuiltinGuestTests {
     func crash(command: String, parts: [String]) throws {
         try crash(command, parts + ["last branches, newest"], .interpreter)
         // Some of these guests have crossed no privilege level yet: then there is no list.
-        let report = try crash(command, parts, .translator)
+        // The caller of a wild jump is known from that list only.
+        let report = try crash(command, parts.filter { $0 != "run_probe" }, .translator)
         #expect(!report.contains("last branches, newest"))
     }
 
