@@ -71,7 +71,7 @@ public enum Comparison {
         if last == .cmps, let a = host.trap, isAccess(ours.trap) || ours.trap == Vector.alignmentCheck,
             host.gpr == ours.gpr,
             host.eip == ours.eip,
-            isAccess(a)
+            isAccess(a) || a == Vector.alignmentCheck
         {
             return true
         }
