@@ -144,9 +144,33 @@ void lguest_window_release(void *window)
     munmap(window, WINDOW_BYTES);
 }
 
+/// Where the direct window begins: hosts let nobody have what is below.
+#define DIRECT_START 0x10000ul
+
+int lguest_direct_reserve(void)
+{
+#if defined(__x86_64__) && defined(MAP_FIXED_NOREPLACE)
+    void *start = (void *)DIRECT_START;
+    void *got = mmap(
+        start, WINDOW_BYTES - DIRECT_START, PROT_NONE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == start)
+        return 1;
+    // An old kernel takes the address for a wish.
+    if (got != MAP_FAILED)
+        munmap(got, WINDOW_BYTES - DIRECT_START);
+#endif
+    return 0;
+}
+
+void lguest_direct_release(void)
+{
+    munmap((void *)DIRECT_START, WINDOW_BYTES - DIRECT_START);
+}
+
 static void *place(void *window, uint32_t page)
 {
-    return (char *)window + (uint64_t)page * PAGE;
+    return (void *)((uintptr_t)window + (uint64_t)page * PAGE);
 }
 
 int lguest_window_map(void *window, uint32_t page, size_t pages, int fd, uint64_t offset, int writable)

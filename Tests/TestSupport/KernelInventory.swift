@@ -15,6 +15,12 @@ public struct InventoryKernel: Sendable {
     public let isPAE: Bool
     public let isCompressed: Bool
 
+    /// Whether the driver of network devices is built into it.
+    public var hasNetwork: Bool {
+        (FileManager.default.contents(atPath: path).map { [UInt8]($0) } ?? [])
+            .firstIndex(of: Array("virtio_net".utf8)) != nil
+    }
+
     /// Whether today's busybox works in it: its C library (Debian 12's) wants Linux 3.2.
     public var runsBusybox: Bool {
         guard let version else { return true }

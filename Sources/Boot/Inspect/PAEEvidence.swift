@@ -5,9 +5,9 @@
 // has no symbols to look at. So several witnesses are asked, the surest first:
 //
 // 1. the embedded configuration (CONFIG_IKCONFIG),
-// 2. the symbol of the middle level's table, which two-level kernels have not,
-// 3. the loop with which `startup_32` fills its first page table: 1024 entries of one word each, or 512
+// 2. the loop with which `startup_32` fills its first page table: 1024 entries of one word each, or 512
 //    entries of two, the second word being kept at zero in EBX; all kernels before 4.12 have one or the other,
+// 3. the symbol of the middle level's table, which two-level kernels have not (but those about 2.6.24 do),
 // 4. what the kernel would print about the no-execute bit, which exists with PAE only: since 2.6.34 kernels have
 //    one text or the other, compiled in by the same switch (2.6.32 has the second in any case).
 
@@ -37,10 +37,10 @@ public struct PAEEvidence: Equatable, Sendable {
     ) throws(LguestError) {
         if let configuration {
             (usesPAE, source) = (configuration.contains("CONFIG_X86_PAE=y"), "configuration")
-        } else if let symbols {
-            (usesPAE, source) = (Self.tables.contains { symbols.lookup(name: $0) != nil }, "symbols")
         } else if let answer = try Self.one(Self.fillsTwoLevels, or: Self.fillsThreeLevels, in: elf) {
             (usesPAE, source) = (answer, "code")
+        } else if let symbols {
+            (usesPAE, source) = (Self.tables.contains { symbols.lookup(name: $0) != nil }, "symbols")
         } else if let answer = try Self.one(Self.saysTwoLevels, or: Self.saysThreeLevels, in: elf) {
             (usesPAE, source) = (answer, "messages")
         } else {

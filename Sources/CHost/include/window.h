@@ -47,6 +47,11 @@ void lguest_code_stack_unmap(void *stack, size_t bytes);
 void *lguest_window_reserve(void);
 void lguest_window_release(void *window);
 
+/// Reserves the host addresses below 4 GiB (and a little behind), as a window whose base is NULL. Whether they were all
+/// free; one caller of a process can have them.
+int lguest_direct_reserve(void);
+void lguest_direct_release(void);
+
 /// Maps `pages` pages of file `fd` from `offset` on at page number `page`. Returns 0, or errno.
 int lguest_window_map(void *window, uint32_t page, size_t pages, int fd, uint64_t offset, int writable);
 /// Changes the rights of mapped pages. Returns 0, or errno.

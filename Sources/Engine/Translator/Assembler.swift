@@ -24,7 +24,7 @@ enum Host {
 enum RM {
     case register(Int)
     case memory(base: Int, index: Int, scale: Int, displacement: Int32)
-    /// The same in the guest's window: GS and a 32-bit address.
+    /// The same in the guest's window: a 32-bit address, and GS unless the window is the direct one.
     case window(base: Int, index: Int, scale: Int, displacement: Int32)
 
     static func at(_ base: Int, _ displacement: Int32 = 0) -> RM {
@@ -48,6 +48,8 @@ struct Assembler {
     let bias: Int
     /// Offsets of instructions that reach into the window, since the list was emptied.
     var windowSites: [Int] = []
+    /// Whether GS holds the base of the window; without it, addresses in the window are the host's.
+    var windowHasBase = true
 
     init(_ cache: CodeCache, bias: Int) {
         self.cache = cache
@@ -86,7 +88,7 @@ struct Assembler {
     ) {
         if case .window = rm {
             windowSites.append(here)
-            byte(0x65)
+            if windowHasBase { byte(0x65) }
             byte(0x67)
         }
         if prefix != 0 { byte(prefix) }

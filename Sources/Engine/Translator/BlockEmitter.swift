@@ -43,8 +43,10 @@ final class BlockEmitter {
     @exclusivity(unchecked) var host: UInt = 0
     /// Whether the block compares its bytes with those it was made from.
     @exclusivity(unchecked) var checksItself = false
-    /// Whether memory operands go through the window.
+    /// Whether memory operands go through the window, or the direct one.
     @exclusivity(unchecked) var usesWindow = false
+    /// Which of them do not (see `canUseWindow`).
+    @exclusivity(unchecked) var flatness: UInt8 = 0
     /// What ESP is still to be changed by.
     @exclusivity(unchecked) var stackDelta: Int32 = 0
     /// While the body of an access is emitted for the window.
@@ -69,7 +71,9 @@ final class BlockEmitter {
         _ decoded: [Instruction], eip: UInt32, host: UInt, secondPage: UInt? = nil, flagsInHost: Bool = false
     ) -> TranslatedBlock {
         a.here = (cache.code.top + 15) & ~15
-        usesWindow = cache.usesWindow
+        flatness = cache.path == .direct ? cache.flatness[host] ?? 0 : 0
+        usesWindow = cache.path != .flat && flatness < BlockEmitter.allFlat
+        a.windowHasBase = cache.path == .window
         stackDelta = 0
         instructions = decoded
         self.eip = eip
@@ -116,7 +120,7 @@ final class BlockEmitter {
         return TranslatedBlock(
             host: host, eip: eip, byteCount: Int32(truncatingIfNeeded: endEIP &- eip),
             savedEntry: Int32(entries.saved), liveEntry: Int32(entries.live), next: -1,
-            usesWindow: usesWindow,
+            path: cache.path,
             wantsLiveFlags: wantsLiveFlags)
     }
 

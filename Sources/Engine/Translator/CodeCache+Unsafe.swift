@@ -18,6 +18,18 @@ struct JumpEntry {
     var block: UInt64
 }
 
+/// How a block reaches memory: what runs in one way jumps only to what runs in the same.
+enum MemoryPath: UInt8 {
+    /// By the flat tables.
+    case flat
+    /// User code in a window.
+    case window
+    /// The kernel's code, whose linear map is at its own addresses.
+    case direct
+
+    static let count = 3
+}
+
 final class CodeCache {
     static let jumpEntries = 1 << 14
     static let jumpMask = UInt32(jumpEntries - 1)
@@ -27,19 +39,19 @@ final class CodeCache {
     let size: Int
     let writable: UnsafeMutableRawPointer
     let executable: UnsafeRawPointer
-    /// Two tables: for blocks that use flat tables, and for those that use the window.
+    /// Three tables, by `MemoryPath`.
     let jumps: UnsafeMutablePointer<JumpEntry>
     /// An XSAVE area behind the jump table: 512 bytes and a header of 64, on a boundary of 64.
-    var transferArea: UnsafeMutableRawPointer { writable + 2 * CodeCache.jumpBytes }
+    var transferArea: UnsafeMutableRawPointer { writable + MemoryPath.count * CodeCache.jumpBytes }
     static let transferBytes = 4096
     /// First byte behind the fixed part (jump table, XSAVE area and thunks).
-    private(set) var start = 2 * jumpBytes + transferBytes
+    private(set) var start = MemoryPath.count * jumpBytes + transferBytes
     /// Next free byte.
-    @exclusivity(unchecked) var top = 2 * jumpBytes + transferBytes
+    @exclusivity(unchecked) var top = MemoryPath.count * jumpBytes + transferBytes
 
     /// Throws the host's errno.
     init(codeBytes: Int) throws(HostDenial) {
-        size = 2 * CodeCache.jumpBytes + CodeCache.transferBytes + (codeBytes + 0xFFF) & ~0xFFF
+        size = MemoryPath.count * CodeCache.jumpBytes + CodeCache.transferBytes + (codeBytes + 0xFFF) & ~0xFFF
         var rw: UnsafeMutableRawPointer?
         var rx: UnsafeMutableRawPointer?
         let reason = lguest_code_map(size, &rw, &rx)
@@ -47,7 +59,7 @@ final class CodeCache {
         writable = rw
         executable = UnsafeRawPointer(rx)
         // SAFETY: the mapping is larger than the table and page-aligned.
-        jumps = rw.bindMemory(to: JumpEntry.self, capacity: 2 * CodeCache.jumpEntries)
+        jumps = rw.bindMemory(to: JumpEntry.self, capacity: MemoryPath.count * CodeCache.jumpEntries)
         clearJumps()
     }
 
@@ -60,13 +72,13 @@ final class CodeCache {
         // SAFETY: as bound in `init`.
         jumps.update(
             repeating: JumpEntry(eip: CodeCache.emptyEIP, pageEntry: 0, code: 0, block: 0),
-            count: 2 * CodeCache.jumpEntries)
+            count: MemoryPath.count * CodeCache.jumpEntries)
     }
 
     /// The table for blocks of one kind.
     @inline(__always)
-    func jumpTable(usesWindow: Bool) -> UnsafeMutablePointer<JumpEntry> {
-        usesWindow ? jumps + CodeCache.jumpEntries : jumps
+    func jumpTable(_ path: MemoryPath) -> UnsafeMutablePointer<JumpEntry> {
+        jumps + Int(path.rawValue) * CodeCache.jumpEntries
     }
 
     /// Everything below `top` stays for ever.

@@ -218,7 +218,7 @@ extension BlockEmitter {
             Link(
                 jump: 0, stub: 0, guardValue: -1, target: target,
                 flagsSaved: samePage ? place != .host : true,
-                flagsInHost: samePage ? place != .saved : false, usesWindow: usesWindow))
+                flagsInHost: samePage ? place != .saved : false, path: cache.path))
         if !samePage && condition == nil {
             if place == .host { a.saveFlags(layout) }
             emitGuard(number, target, isCall: isCall)
@@ -291,7 +291,7 @@ extension BlockEmitter {
         let number = cache.links.count
         var link = Link(
             jump: 0, stub: 0, guardValue: -1, target: 0, flagsSaved: true, flagsInHost: false,
-            usesWindow: usesWindow)
+            path: cache.path)
         a.op(0x81, reg: 7, .register(Host.r9))
         a.word(UInt32.max)
         link.expected = Int32(a.here - 4)

@@ -130,7 +130,7 @@ extension BlockEmitter {
             access(k, size, write ? .write : .read, one)
             return
         }
-        if usesWindow {
+        if usesWindow && canUseWindow(k) {
             operandInWindow(k, size, write ? .write : .read, isAligned: true, finish: nil, one)
             return
         }

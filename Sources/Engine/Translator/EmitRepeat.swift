@@ -18,7 +18,7 @@ extension BlockEmitter {
         a.op(0xF7, reg: 0, a.field(layout.eflagsOther))
         a.word(EFLAGS.df)
         fallBack(k, if: Condition.ne)
-        if usesWindow { repeatInWindow(k, size) } else { repeatInPages(k, size) }
+        if usesWindow && flatness == 0 { repeatInWindow(k, size) } else { repeatInPages(k, size) }
     }
 
     private func repeated(_ k: Int, _ size: UInt8) {

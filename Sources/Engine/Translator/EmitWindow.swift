@@ -2,7 +2,8 @@
 //
 // Memory operands in the window: the guest's own addressing with two prefixes, GS for the window's base and a
 // 32-bit address, so that it wraps where the guest's does. No flags change and no register is needed. What
-// faults goes on in a piece behind the block, which takes the way through the flat tables' slow path.
+// faults goes on in a piece behind the block, which takes the way through the flat tables' slow path. In the
+// direct window, which has the kernel's linear map at its own addresses, there is no base and no first prefix.
 
 import CHost
 import X86
@@ -11,9 +12,26 @@ extension BlockEmitter {
     /// A high byte register cannot be named beside the register that stands for ESP.
     func canUseWindow(_ k: Int) -> Bool {
         let i = instructions[k]
+        if flatness > 0 && !isOnStack(i) { return false }
         guard usesHighByte(i.destination) || usesHighByte(i.source) else { return true }
         return i.base != UInt8(GPR.esp)
             && i.segment != UInt8(SegmentIndex.fs) && i.segment != UInt8(SegmentIndex.gs)
+    }
+
+    /// Kernel code that has come to memory outside the linear map (of user code, of a device) does so again, and a
+    /// fault each time would cost more than the flat tables do each time. So its block is made once more, in which
+    /// only these accesses stay direct: with a flatness of 1 what looks like the stack, a local variable, or a
+    /// variable of the kernel's; with 2 the stack; with 3 nothing.
+    static let allFlat: UInt8 = 3
+
+    private func isOnStack(_ i: Instruction) -> Bool {
+        switch i.operation {
+        case .movs, .stos, .lods, .scas, .cmps: return false
+        default: break
+        }
+        guard i.destination.isMemory || i.source.isMemory, i.base != UInt8(GPR.esp) else { return true }
+        guard flatness == 1 else { return false }
+        return i.base == UInt8(GPR.ebp) || i.base == UInt8(GPR.zero) && i.index == UInt8(GPR.zero)
     }
 
     /// An access to the memory operand of instruction `k`.

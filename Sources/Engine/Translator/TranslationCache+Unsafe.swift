@@ -16,9 +16,15 @@ final class TranslationCache: CodeWriteObserver {
     @exclusivity(unchecked) var helpers = Arena<HelperRecord>()
     /// Instructions that may fault in the window, in ascending order.
     @exclusivity(unchecked) var sites = Arena<lguest_fault_site>()
-    /// Whether blocks are to be found, and made, that use the window.
-    @exclusivity(unchecked) var usesWindow = false
+    /// How the blocks that are to be found, and made, reach memory.
+    @exclusivity(unchecked) var path = MemoryPath.flat
+    /// For blocks on the direct path, by host address, how much of them goes through the flat tables all the same (see
+    /// `BlockEmitter.canUseWindow`).
+    @exclusivity(unchecked) var flatness: [UInt: UInt8] = [:]
     @exclusivity(unchecked) var counters = EngineCounters()
+    /// First living block of each hash, or -1.
+    private let hashHeads: UnsafeMutablePointer<Int32>
+    private static let hashCount = 1 << 15
     /// First block of each page frame, or -1.
     private let pageHeads: UnsafeMutablePointer<Int32>
     /// Goes up with each emptying, so that numbers from before are not used.
@@ -27,6 +33,8 @@ final class TranslationCache: CodeWriteObserver {
     init(memory: GuestMemory, codeBytes: Int) throws(HostDenial) {
         self.memory = memory
         code = try CodeCache(codeBytes: codeBytes)
+        hashHeads = .allocate(capacity: TranslationCache.hashCount)
+        hashHeads.initialize(repeating: -1, count: TranslationCache.hashCount)
         pageHeads = .allocate(capacity: memory.pageCount)
         pageHeads.initialize(repeating: -1, count: memory.pageCount)
         memory.codeWriteObserver = self
@@ -35,6 +43,7 @@ final class TranslationCache: CodeWriteObserver {
     deinit {
         if memory.codeWriteObserver === self { memory.codeWriteObserver = nil }
         // SAFETY: allocated in `init`.
+        hashHeads.deallocate()
         pageHeads.deallocate()
         blocks.free()
         links.free()
@@ -49,29 +58,45 @@ final class TranslationCache: CodeWriteObserver {
     @inline(__always)
     func find(_ eip: UInt32, pageEntry: UInt) -> Int? {
         // SAFETY: slots are below the table's size.
-        let entry = code.jumpTable(usesWindow: usesWindow) + CodeCache.slot(eip)
+        let entry = code.jumpTable(path) + CodeCache.slot(eip)
         if entry.pointee.eip == UInt64(eip) && entry.pointee.pageEntry == pageEntry {
             return Int(entry.pointee.block)
         }
-        return findInPage(eip, pageEntry: pageEntry)
+        return findByHash(eip, pageEntry: pageEntry)
     }
 
     @inline(never)
-    private func findInPage(_ eip: UInt32, pageEntry: UInt) -> Int? {
+    private func findByHash(_ eip: UInt32, pageEntry: UInt) -> Int? {
         let host = pageEntry &+ UInt(eip)
-        // SAFETY: the execute table holds pages of guest RAM only, so the frame is below `pageCount`.
-        var number = pageHeads[frame(host)]
+        // SAFETY: a hash is below `hashCount`.
+        var number = hashHeads[TranslationCache.hash(host)]
         while number >= 0 {
             let block = blocks[Int(number)]
-            if block.host == host && block.eip == eip && block.isAlive && block.owner < 0
-                && block.usesWindow == usesWindow
-            {
+            if block.host == host && block.eip == eip && block.path == path {
                 enterInTable(Int(number), block)
                 return Int(number)
             }
-            number = block.next
+            number = block.nextOfHash
         }
         return nil
+    }
+
+    private static func hash(_ host: UInt) -> Int { Int((host ^ host >> 15) & UInt(hashCount - 1)) }
+
+    /// Takes a living block out of those that are found.
+    private func unhash(_ number: Int) {
+        let block = blocks[number]
+        let hash = TranslationCache.hash(block.host)
+        // SAFETY: as above.
+        if hashHeads[hash] == number {
+            hashHeads[hash] = block.nextOfHash
+            return
+        }
+        var previous = Int(hashHeads[hash])
+        while previous >= 0 && blocks[previous].nextOfHash != number {
+            previous = Int(blocks[previous].nextOfHash)
+        }
+        if previous >= 0 { blocks[previous].nextOfHash = block.nextOfHash }
     }
 
     // Pages whose code changes all the time
@@ -119,13 +144,32 @@ final class TranslationCache: CodeWriteObserver {
         }
     }
 
+    /// Drops block `number`, which is to be made again with more accesses through the flat tables.
+    func makeFlatter(_ number: Int) {
+        let block = blocks[number]
+        let flatness = (flatness[block.host] ?? 0) + 1
+        guard block.isAlive, block.owner < 0, flatness <= BlockEmitter.allFlat else { return }
+        if self.flatness.count >= 1 << 16 { self.flatness.removeAll() }
+        self.flatness[block.host] = flatness
+        let frame = frame(block.host)
+        var previous = -1
+        var other = Int(pageHeads[frame])
+        while other >= 0 && other != number {
+            previous = other
+            other = Int(blocks[other].next)
+        }
+        guard other == number else { return }
+        if previous < 0 { pageHeads[frame] = block.next } else { blocks[previous].next = block.next }
+        retire(number)
+    }
+
     /// Whether generated code may find blocks by itself.
     var usesTable = true
 
     private func enterInTable(_ number: Int, _ block: TranslatedBlock) {
         guard usesTable else { return }
         // SAFETY: as in `find`.
-        code.jumpTable(usesWindow: block.usesWindow)[CodeCache.slot(block.eip)] = JumpEntry(
+        code.jumpTable(block.path)[CodeCache.slot(block.eip)] = JumpEntry(
             eip: UInt64(block.eip), pageEntry: block.host &- UInt(block.eip),
             code: code.address(Int(block.savedEntry)), block: UInt64(number))
     }
@@ -137,6 +181,10 @@ final class TranslationCache: CodeWriteObserver {
         let frame = frame(block.host)
         block.next = pageHeads[frame]
         pageHeads[frame] = Int32(number)
+        let hash = TranslationCache.hash(block.host)
+        // SAFETY: as in `findByHash`.
+        block.nextOfHash = hashHeads[hash]
+        hashHeads[hash] = Int32(number)
         blocks.append(block)
         enterInTable(number, block)
         counters.blocksBuilt += 1
@@ -162,6 +210,7 @@ final class TranslationCache: CodeWriteObserver {
             pageHeads[page] = -1
             memory.codePages[page] = 0
         }
+        hashHeads.update(repeating: -1, count: TranslationCache.hashCount)
         blocks.removeAll()
         links.removeAll()
         accesses.removeAll()
@@ -176,7 +225,7 @@ final class TranslationCache: CodeWriteObserver {
         let block = blocks[number]
         let from = links[link]
         guard from.target == block.eip, !from.isConnected, block.isAlive,
-            from.usesWindow == block.usesWindow
+            from.path == block.path
         else { return }
         if from.expected >= 0 {
             // Once only: a jump that changes its mind goes through the table.
@@ -244,8 +293,9 @@ final class TranslationCache: CodeWriteObserver {
             retire(Int(block.owner))
             return
         }
+        unhash(number)
         // SAFETY: as in `find`.
-        let entry = code.jumpTable(usesWindow: block.usesWindow) + CodeCache.slot(block.eip)
+        let entry = code.jumpTable(block.path) + CodeCache.slot(block.eip)
         if entry.pointee.block == UInt64(number) { entry.pointee.eip = CodeCache.emptyEIP }
     }
 }

@@ -16,11 +16,13 @@ struct TranslatedBlock: BitwiseCopyable {
     var liveEntry: Int32
     /// Next block of the same page, or -1.
     var next: Int32
+    /// Next block of the same hash, or -1.
+    var nextOfHash: Int32 = -1
     /// First link that jumps here, or -1.
     var incoming: Int32 = -1
     var isAlive = true
-    /// Whether the block's code reaches memory through the window.
-    var usesWindow = false
+    /// How the block's code reaches memory.
+    var path = MemoryPath.flat
     /// Whether `liveEntry` is the short way in.
     var wantsLiveFlags = false
     /// A split instruction: the entry for its bytes in the second page; and in that entry, the block. Else -1.
@@ -40,8 +42,8 @@ struct Link: BitwiseCopyable {
     /// Whether the flags are saved, and whether they are in the host's, when the jump is taken.
     var flagsSaved: Bool
     var flagsInHost: Bool
-    /// Whether it comes from a block that uses the window, and goes to such blocks only.
-    var usesWindow: Bool
+    /// How the block that it comes from reaches memory; it goes to such blocks only.
+    var path: MemoryPath
     /// An indirect jump that looks whether it goes where it went first: offsets of the address that it expects, of
     /// the place in the execute table, and of the jump that is taken until those are known. Else -1.
     var expected: Int32 = -1

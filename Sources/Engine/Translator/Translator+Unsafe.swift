@@ -82,7 +82,20 @@ public final class Translator: Engine {
 
     /// Whether the blocks that run are not of the right kind any more.
     @inline(__always)
-    var hasWrongBlocks: Bool { cache.usesWindow && cpu.system.translator.window != cpu.wantedWindow }
+    var hasWrongBlocks: Bool {
+        switch cache.path {
+        case .flat: false
+        case .window: cpu.system.translator.window != cpu.wantedWindow
+        case .direct: wantedPath != .direct
+        }
+    }
+
+    /// How code in the CPU's present state is to reach memory.
+    @inline(__always)
+    private var wantedPath: MemoryPath {
+        if cpu.cpl == 3 { return cpu.wantedWindow != 0 ? .window : .flat }
+        return windows.direct.isOpen && !cpu.looksAtEachAccess ? .direct : .flat
+    }
 
     /// Makes generated code come back at the next block.
     func cutBudget() {
@@ -90,15 +103,15 @@ public final class Translator: Engine {
         cpu.system.translator.budget = 0
     }
 
-    /// Chooses between blocks with flat tables and blocks for the window, for the CPU's present state.
+    /// Chooses the kind of blocks for the CPU's present state.
     @inline(__always)
     func selectBlocks() {
-        let window = cpu.wantedWindow
-        if window != cpu.system.translator.window || window != 0 {
-            cpu.system.translator.window = window
-            cache.usesWindow = window != 0
-            cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(usesWindow: window != 0))
-        }
+        let path = wantedPath
+        if path == .window { cpu.system.translator.window = cpu.wantedWindow }
+        guard path != cache.path else { return }
+        if path != .window { cpu.system.translator.window = 0 }
+        cache.path = path
+        cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(path))
     }
 
     /// Tells the signal handler where instructions may fault.
@@ -123,6 +136,8 @@ public final class Translator: Engine {
             CounterReading(.windowsDropped, windows.dropped),
             CounterReading(.windowPagesMapped, windows.pagesMapped),
             CounterReading(.windowPagesUnmapped, windows.pagesUnmapped),
+            CounterReading(.directPagesMapped, windows.direct.pagesMapped),
+            CounterReading(.directPagesUnmapped, windows.direct.pagesUnmapped),
             CounterReading(.windowFaults, faultTable.pointee.faults),
         ] + edgeCounts.readings(.handledInCode)
             + zip(names, exitCounts).map { CounterReading(.leftCode, label: $0, $1) }
@@ -138,14 +153,14 @@ public final class Translator: Engine {
         let bounce = UInt(bitPattern: cpu.stateAddress) &+ UInt(layout.bounce)
         cpu.system.translator.bounceAddress = (bounce &+ 15) & ~15
         cpu.system.translator.transferArea = UInt(bitPattern: cache.code.transferArea)
-        cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(usesWindow: cache.usesWindow))
+        cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(cache.path))
         cpu.system.translator.flagImage = cpu.flagImage
         defer {
             cpu.setFlagImage(cpu.system.translator.flagImage)
             if cpu.cpl == 3 { windows.noteUserCode(cpu.instructions &- limit &+ budget) }
             _ = lguest_fault_table_use(nil)
         }
-        windows.releaseClosed()
+        windows.settle(cpu)
         cpu.system.translator.codeStackBase = stack.base
         if lguest_fault_table_use(faultTable) != 0 { windows.isAvailable = false }
         /// Link to patch when its target is known, and the cache's generation that it belongs to.

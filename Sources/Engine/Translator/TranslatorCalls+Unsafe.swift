@@ -126,8 +126,8 @@ extension Translator {
             let outcome = try cpu.execute(record.instruction)
             cpu.system.translator.flagImage = cpu.flagImage
             if record.missedWindow {
-                windows.miss(source)
-                windows.miss(destination)
+                if record.instruction.operation == .movs { missed(source, record.block) }
+                missed(destination, record.block)
             }
             switch outcome {
             case .advance:
@@ -157,6 +157,11 @@ extension Translator {
         slowAccesses += 1
         let size = Int(record.size)
         let isWrite = kind != 0
+        if cache.path == .direct, record.traits & AccessRecord.windowed != 0,
+            !windows.direct.covers(address >> 12)
+        {
+            cache.makeFlatter(Int(record.block))
+        }
         do throws(Fault) {
             try cpu.checkOperand(address, size)
             // An 80-bit number is a quadword and a word to the check of alignment.
@@ -169,7 +174,7 @@ extension Translator {
                 let entry = table[Int(address >> 12)]
                 if entry != 0 {
                     if record.traits & AccessRecord.windowed != 0 {
-                        windows.miss(address >> 12)
+                        missed(address >> 12, record.block)
                         if hasWrongBlocks { cutBudget() }
                     }
                     return entry
@@ -178,6 +183,7 @@ extension Translator {
                 try cpu.probeWriteSlow(address, UInt32(size))
             }
             // Not plain memory, or in two pages: by the bounce buffer.
+            if record.traits & AccessRecord.windowed != 0 { missedParts(address, last, record.block) }
             if kind != 1 {
                 bounce[0] = try loadPart(address, min(size, 8))
                 if size > 8 { bounce[1] = try loadPart(address &+ 8, size - 8) }
@@ -188,6 +194,23 @@ extension Translator {
         } catch {
             let next = leave(error, eip: record.eip, notRun: Int(record.left))
             return next == AfterCall.dispatch ? 1 : 0
+        }
+    }
+
+    /// A page is in the flat tables that block `number` has not found in its window.
+    private func missed(_ page: UInt32, _ number: Int32) {
+        if cache.path != .direct {
+            windows.miss(page)
+        } else if !windows.direct.miss(page, cpu) && windows.direct.isOpen {
+            cache.makeFlatter(Int(number))
+        }
+    }
+
+    /// An operand of block `number` lies in two pages of which one is not in the window, or not in memory.
+    private func missedParts(_ first: UInt32, _ last: UInt32, _ number: Int32) {
+        guard cache.path == .direct, first <= last else { return }
+        for page in (first >> 12)...(last >> 12) where windows.direct.covers(page) {
+            if cpu.system.readTable[Int(page)] != 0 { missed(page, number) }
         }
     }
 

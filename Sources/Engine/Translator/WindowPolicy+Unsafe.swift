@@ -34,6 +34,8 @@ final class WindowPolicy: TranslationObserver {
     private let tables: TranslationTables
     private var spaces: [AddressSpaceTables] = []
     var isAvailable: Bool
+    /// The kernel's.
+    let direct: DirectWindow
     /// For `--stats`.
     private(set) var created: UInt64 = 0
     private(set) var dropped: UInt64 = 0
@@ -48,6 +50,7 @@ final class WindowPolicy: TranslationObserver {
         self.tables = tables
         price = use == .atOnce ? 0 : WindowPolicy.usualPrice
         isAvailable = use != .never && memory.file >= 0 && lguest_windows_prepare() != 0
+        direct = DirectWindow(memory: memory, tables: tables)
         if isAvailable { tables.observer = self }
     }
 
@@ -125,13 +128,15 @@ final class WindowPolicy: TranslationObserver {
     }
 
     /// Nobody is in generated code.
-    func releaseClosed() {
+    func settle(_ cpu: CPU) {
         if !closed.isEmpty { closed.removeAll() }
+        if isAvailable { direct.follow(cpu) }
     }
 
     /// Nothing tells this policy of changes any more.
     func detach() {
         if isAvailable { tables.observer = nil }
+        direct.release()
         for space in spaces { close(space) }
     }
 
@@ -146,7 +151,10 @@ final class WindowPolicy: TranslationObserver {
         pay(removed == 1 ? 1 : 2 + removed / 4, space)
     }
 
+    func forgottenShared(first: UInt32, count: UInt64) { direct.unmap(first, count: count) }
+
     func forgottenShared() {
+        direct.unmapAll()
         for space in spaces {
             guard let window = window(space) else { continue }
             let removed = window.unmap(0, count: UInt32(Window.pages))
@@ -156,6 +164,7 @@ final class WindowPolicy: TranslationObserver {
     }
 
     func writesRevoked(host: UInt) {
+        direct.revokeWrites(host: host)
         for space in spaces { window(space)?.revokeWrites(host: host, tables: space) }
     }
 

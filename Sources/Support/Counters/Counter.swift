@@ -16,7 +16,8 @@ public enum Counter: String, CaseIterable, Sendable {
     case blocksCompared, blocksNotCompared
     // Memory
     case pageWalks, slowAccesses
-    case windowsOpened, windowsDropped, windowPagesMapped, windowPagesUnmapped, windowFaults
+    case windowsOpened, windowsDropped, windowPagesMapped, windowPagesUnmapped
+    case directPagesMapped, directPagesUnmapped, windowFaults
     // What the guest asked for, and got
     case interrupts, emulatedInstructions, hypercalls, queuedHypercalls, traps
 
@@ -99,6 +100,9 @@ public enum Counter: String, CaseIterable, Sendable {
         case .windowsDropped: Facts("windows dropped", "windows given up")
         case .windowPagesMapped: Facts("window pages mapped", "pages put into windows")
         case .windowPagesUnmapped: Facts("window pages unmapped", "pages taken out of windows that stay")
+        case .directPagesMapped:
+            Facts("direct pages mapped", "pages put into the window of the kernel's linear map")
+        case .directPagesUnmapped: Facts("direct pages unmapped", "pages taken out of it")
         case .windowFaults: Facts("window faults", "signals for accesses to what a window does not have")
         case .interrupts: Facts("interrupts", "interrupts delivered to the guest")
         case .emulatedInstructions:

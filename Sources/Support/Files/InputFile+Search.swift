@@ -32,20 +32,6 @@ extension InputFile {
 }
 
 extension [UInt8] {
-    /// Index where `pattern` (not empty) occurs first at or after `start`, or nil.
-    public func firstIndex(of pattern: [UInt8], from start: Int = 0) -> Int? {
-        guard let first = pattern.first, start >= 0, pattern.count <= count else { return nil }
-        var index = start
-        let last = count - pattern.count
-        while index <= last {
-            if self[index] == first && self[index..<index + pattern.count].elementsEqual(pattern) {
-                return index
-            }
-            index += 1
-        }
-        return nil
-    }
-
     /// The little-endian number of the width of `T` at `offset`, or nil when it is not all inside.
     public func littleEndian<T: FixedWidthInteger & UnsignedInteger>(
         at offset: Int, as type: T.Type = T.self

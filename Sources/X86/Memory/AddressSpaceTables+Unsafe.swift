@@ -127,13 +127,16 @@ public final class AddressSpaceTables {
 
     /// Takes away the right to write the frame at `host` from the pages of a journal.
     func revokeWrites(host: UInt, _ journal: PageJournal) {
-        for number in journal.all {
-            // SAFETY: as above.
-            let page = Int(number)
-            if kernelWrite[page] == host &- (UInt(page) << 12) {
-                kernelWrite[page] = 0
-                userWrite[page] = 0
-            }
+        for number in journal.all { revokeWrites(host: host, page: Int(number)) }
+    }
+
+    /// The same for one page.
+    @inline(__always)
+    func revokeWrites(host: UInt, page: Int) {
+        // SAFETY: as above.
+        if kernelWrite[page] == host &- (UInt(page) << 12) {
+            kernelWrite[page] = 0
+            userWrite[page] = 0
         }
     }
 }

@@ -6,15 +6,17 @@
 import CHost
 
 final class PageJournal {
-    static let capacity = 1 << 15
+    let capacity: Int
     private let pages: UnsafeMutablePointer<UInt32>
     /// One byte for each page of the address space: whether it is in the list. Demand-zero; nil where the host denies
     /// it, and a page may then be listed more than once.
     private let listed: UnsafeMutablePointer<UInt8>?
     @exclusivity(unchecked) private(set) var count = 0
 
-    init() {
-        pages = .allocate(capacity: PageJournal.capacity)
+    /// A list of at most `capacity` pages.
+    init(capacity: Int = 1 << 15) {
+        self.capacity = capacity
+        pages = .allocate(capacity: capacity)
         listed = lguest_zero_pages(TranslationTables.pages)?
             .bindMemory(to: UInt8.self, capacity: TranslationTables.pages)
     }
@@ -25,7 +27,7 @@ final class PageJournal {
         if let listed { lguest_zero_pages_release(listed, TranslationTables.pages) }
     }
 
-    var isFull: Bool { count == PageJournal.capacity }
+    var isFull: Bool { count == capacity }
 
     /// The pages; valid until the next change.
     var all: UnsafeBufferPointer<UInt32> { UnsafeBufferPointer(start: pages, count: count) }

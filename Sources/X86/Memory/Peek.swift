@@ -13,6 +13,12 @@ extension CPU {
     /// The physical address behind a linear one, or nil.
     public func peekTranslate(_ linear: UInt32) -> UInt64? {
         guard system.cr0 & ControlBits.pg != 0 else { return UInt64(linear) }
+        return peekLeaf(linear)?.address
+    }
+
+    /// The entry that maps `linear` to a page of any size, and the physical address behind it; nil where nothing is
+    /// mapped.
+    private func peekLeaf(_ linear: UInt32) -> (entry: UInt64, address: UInt64)? {
         if system.cr4 & ControlBits.pae != 0 {
             let pointer =
                 system.walksTopLevelInMemory
@@ -22,17 +28,28 @@ extension CPU {
             let middle = readPhysical64(pointer & PageEntry.paeFrame + UInt64(linear >> 21 & 0x1FF) * 8)
             guard middle & PageEntry.present != 0 else { return nil }
             if middle & PageEntry.large != 0 {
-                return middle & PageEntry.paeFrame & ~0x1F_FFFF | UInt64(linear & 0x1F_FFFF)
+                return (middle, middle & PageEntry.paeFrame & ~0x1F_FFFF | UInt64(linear & 0x1F_FFFF))
             }
             let leaf = readPhysical64(middle & PageEntry.paeFrame + UInt64(linear >> 12 & 0x1FF) * 8)
-            return leaf & PageEntry.present != 0 ? leaf & PageEntry.paeFrame | UInt64(linear & 0xFFF) : nil
+            return leaf & PageEntry.present != 0
+                ? (leaf, leaf & PageEntry.paeFrame | UInt64(linear & 0xFFF)) : nil
         }
         let top = readPhysical32(UInt64(system.cr3 & ~0xFFF) + UInt64(linear >> 22) * 4)
         guard top & 1 != 0 else { return nil }
         if top & 0x80 != 0 && system.cr4 & ControlBits.pse != 0 {
-            return UInt64(top & 0xFFC0_0000 | linear & 0x3F_FFFF)
+            return (UInt64(top), UInt64(top & 0xFFC0_0000 | linear & 0x3F_FFFF))
         }
         let leaf = readPhysical32(UInt64(top & 0xFFFF_F000) + UInt64(linear >> 12 & 0x3FF) * 4)
-        return leaf & 1 != 0 ? UInt64(leaf & 0xFFFF_F000 | linear & 0xFFF) : nil
+        return leaf & 1 != 0 ? (UInt64(leaf), UInt64(leaf & 0xFFFF_F000 | linear & 0xFFF)) : nil
+    }
+
+    /// Fills the flat tables for the page of `linear` ahead of its use by the kernel, if that changes nothing that the
+    /// guest can see: its entry has been used before, and written through where it may be.
+    public func fillAhead(_ linear: UInt32) {
+        guard system.cr0 & ControlBits.pg != 0, let entry = peekLeaf(linear)?.entry,
+            entry & PageEntry.accessed != 0,
+            entry & (PageEntry.writable | PageEntry.dirty) != PageEntry.writable
+        else { return }
+        _ = try? page(linear, .read, user: false)
     }
 }

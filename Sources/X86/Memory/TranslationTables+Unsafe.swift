@@ -30,6 +30,13 @@ public final class TranslationTables {
     public let empty: UnsafeMutablePointer<UInt>
     /// Pages (linear address >> 12) with a filled entry that all address spaces share.
     private let sharedJournal = PageJournal()
+    /// The same for pages of RAM at their place in the kernel's linear map, which need no search.
+    private let linearJournal: PageJournal
+    /// Host address of the RAM, and its pages.
+    private let ram: UInt
+    private let ramPages: UInt32
+    /// Page that physical address 0 has in the kernel's linear map, which begins at the shared base.
+    @exclusivity(unchecked) private var linearOrigin: UInt32 = UInt32(pages)
     /// First page that all address spaces share.
     @exclusivity(unchecked) private var sharedPage: UInt32 = UInt32(pages)
     /// Descriptor of the memory behind the shared part, or -1.
@@ -39,7 +46,10 @@ public final class TranslationTables {
     // SAFETY: whoever sets it takes it back before it goes.
     @exclusivity(unchecked) public unowned(unsafe) var observer: (any TranslationObserver)?
 
-    init() throws(GuestMemoryError) {
+    init(memory: GuestMemory) throws(GuestMemoryError) {
+        ram = UInt(bitPattern: memory.base)
+        ramPages = UInt32(memory.pageCount)
+        linearJournal = PageJournal(capacity: memory.pageCount)
         current = try AddressSpaceTables()
         spaces = [current]
         empty = try AddressSpaceTables.reserve(bytes: AddressSpaceTables.tableBytes)
@@ -62,12 +72,34 @@ public final class TranslationTables {
         spaces = [current]
         guard base != UInt32.max, base <= 0xFFE0_0000 else {
             sharedPage = UInt32(TranslationTables.pages)
+            linearOrigin = sharedPage
             return
         }
         let page = (base &+ 0x1F_FFFF) >> 12 & ~0x1FF
         if sharedMemory < 0 { sharedMemory = AddressSpaceTables.makeSharedMemory() }
         // Without such memory there is one set of tables, which is right, but forgets more.
-        if sharedMemory >= 0, current.share(from: page, memory: sharedMemory) { sharedPage = page }
+        if sharedMemory >= 0, current.share(from: page, memory: sharedMemory) {
+            sharedPage = page
+            linearOrigin = base >> 12
+        }
+    }
+
+    /// Pages of linear addresses where the kernel has its linear map of the RAM, and where that would begin with
+    /// physical address 0. Empty where nothing is shared.
+    public var linearMap: (first: UInt32, end: UInt32, origin: UInt32) {
+        let pages = UInt32(TranslationTables.pages)
+        guard sharedPage < pages else { return (pages, pages, pages) }
+        return (sharedPage, min(pages, linearOrigin + ramPages), linearOrigin)
+    }
+
+    /// What the kernel may do with a page, by the tables: 0 nothing, 1 read, 2 write. `expecting`: only if the page is
+    /// at this host address.
+    public func kernelRights(_ page: UInt32, expecting host: UInt? = nil) -> UInt8 {
+        let index = Int(page & 0xFFFFF)
+        // SAFETY: the tables have an entry for each page.
+        let entry = current.kernelRead[index]
+        guard entry != 0, host == nil || entry &+ UInt(index) << 12 == host else { return 0 }
+        return current.kernelWrite[index] == entry ? 2 : 1
     }
 
     /// Makes the address space whose top-level table is at `root` the current one. Its translations are still
@@ -128,7 +160,9 @@ public final class TranslationTables {
         // SAFETY: `index` is below 2^20, the capacity of each table; the journals are flushed
         // before they are full.
         if tables.kernelRead[index] == 0 {
-            if page >= sharedPage || global {
+            if page >= sharedPage, host &- ram == UInt(page &- linearOrigin) << 12 {
+                linearJournal.add(page)
+            } else if page >= sharedPage || global {
                 if sharedJournal.isFull { flushAll() }
                 sharedJournal.add(page)
             } else {
@@ -187,7 +221,10 @@ public final class TranslationTables {
     @inline(__always)
     private func tell(_ page: UInt32, _ count: UInt32, _ space: AddressSpaceTables) {
         if space.window != 0 { observer?.forgotten(page: page, count: count, of: space) }
-        if UInt64(page) + UInt64(count) > UInt64(sharedPage) {
+        let end = UInt64(page) + UInt64(count)
+        if end > UInt64(sharedPage) {
+            let first = max(page, sharedPage)
+            observer?.forgottenShared(first: first, count: end - UInt64(first))
             for other in spaces where other !== space && other.window != 0 {
                 observer?.forgotten(page: page, count: count, of: other)
             }
@@ -202,6 +239,8 @@ public final class TranslationTables {
         for space in spaces { flush(space) }
         for page in sharedJournal.all { current.clear(Int(page)) }
         sharedJournal.removeAll()
+        for page in linearJournal.all { current.clear(Int(page)) }
+        linearJournal.removeAll()
         observer?.forgottenShared()
     }
 
@@ -220,6 +259,10 @@ public final class TranslationTables {
     func revokeWrites(host: UInt) {
         for space in spaces { space.revokeWrites(host: host, space.journal) }
         current.revokeWrites(host: host, sharedJournal)
+        let linear = UInt64(linearOrigin) + UInt64((host &- ram) >> 12)
+        if linear >= UInt64(sharedPage), linear < UInt64(TranslationTables.pages) {
+            current.revokeWrites(host: host, page: Int(linear))
+        }
         observer?.writesRevoked(host: host)
     }
 }
@@ -232,6 +275,8 @@ public protocol TranslationObserver: AnyObject {
     func replaced(_ space: AddressSpaceTables)
     /// Everything that all address spaces share.
     func forgottenShared()
+    /// Pages from `first` on that all address spaces share.
+    func forgottenShared(first: UInt32, count: UInt64)
     /// The page frame at this host address may not be written directly any more.
     func writesRevoked(host: UInt)
 }

@@ -57,7 +57,7 @@ public final class CPUStorage {
     public init(memory: GuestMemory, environment: any CPUEnvironment) throws(GuestMemoryError) {
         self.memory = memory
         self.environment = environment
-        tables = try TranslationTables()
+        tables = try TranslationTables(memory: memory)
         state = .allocate(capacity: 1)
         // SAFETY: freshly allocated for exactly one value.
         state.initialize(to: CPUState(tables: tables))

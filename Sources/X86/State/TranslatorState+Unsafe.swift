@@ -58,6 +58,9 @@ extension SegmentRegister {
 }
 
 extension CPU {
+    /// Whether no access may do without a look, because the guest watches for one.
+    public var looksAtEachAccess: Bool { system.readTable == owner.tables.empty }
+
     /// Where user code of the current address space is to run: its window, or 0 for flat tables.
     public var wantedWindow: UInt {
         let tables = owner.tables
