@@ -107,10 +107,12 @@ struct DirectWindowTests {
 
     @Test("kernel code that reaches for user memory soon does so without faults")
     func userMemory() throws {
-        // The first touch of the stack opens the linear map; the data is the user's.
+        // The stack opens the linear map; the data is the user's.
         let guest = try started(Self.sum(0x5_0000))
         #expect(guest.cpu[r32: GPR.eax] == 500_500)
         #expect(count(guest, .windowFaults) < 10)
+        // What was the first to run may have to be made anew once more.
+        for _ in 0..<3 { #expect(again(guest) == UserGuest.done) }
         let faults = count(guest, .windowFaults)
         #expect(again(guest) == UserGuest.done)
         #expect(count(guest, .windowFaults) == faults)

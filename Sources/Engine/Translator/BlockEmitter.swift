@@ -47,6 +47,9 @@ final class BlockEmitter {
     @exclusivity(unchecked) var usesWindow = false
     /// Which of them do not (see `canUseWindow`).
     @exclusivity(unchecked) var flatness: UInt8 = 0
+    /// Elements that one string instruction may move at a time in the window: what takes longer is interrupted in
+    /// between.
+    @exclusivity(unchecked) var repeatLimit: Int32 = 1 << 18
     /// What ESP is still to be changed by.
     @exclusivity(unchecked) var stackDelta: Int32 = 0
     /// While the body of an access is emitted for the window.

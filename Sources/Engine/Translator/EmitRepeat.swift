@@ -8,9 +8,6 @@ import CHost
 import X86
 
 extension BlockEmitter {
-    /// Elements that one instruction may move here: what takes longer is interrupted in between.
-    private static let limit: Int32 = 1 << 18
-
     func emitRepeat(_ k: Int) {
         let i = instructions[k]
         let size = i.operation == .stos ? i.destination.size : i.source.size
@@ -42,7 +39,7 @@ extension BlockEmitter {
     }
 
     private func repeatInWindow(_ k: Int, _ size: UInt8) {
-        a.alu(7, .register(Host.rcx), BlockEmitter.limit)
+        a.alu(7, .register(Host.rcx), repeatLimit)
         fallBack(k, if: Condition.a)
         a.load64(Host.r9, a.field(layout.window))
         shift(k, 0x01, Host.r9, Host.r9)

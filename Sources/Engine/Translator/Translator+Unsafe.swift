@@ -32,7 +32,11 @@ public final class Translator: Engine {
     @exclusivity(unchecked) var wantsSingle = false
     /// Jumps between blocks are patched; lockstep runs without.
     var connects = true {
-        didSet { cache.usesTable = connects }
+        didSet {
+            cache.usesTable = connects
+            // Repeated instructions are to be interrupted where the processor core interrupts them.
+            if !connects { emitter.repeatLimit = Int32(CPU.stringBurst) }
+        }
     }
     /// How often the processor core was asked, by operation.
     @exclusivity(unchecked) var helperCounts = [UInt64](repeating: 0, count: Operation.allCases.count)

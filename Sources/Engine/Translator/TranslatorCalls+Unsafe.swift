@@ -183,11 +183,11 @@ extension Translator {
                 try cpu.probeWriteSlow(address, UInt32(size))
             }
             // Not plain memory, or in two pages: by the bounce buffer.
-            if record.traits & AccessRecord.windowed != 0 { missedParts(address, last, record.block) }
             if kind != 1 {
                 bounce[0] = try loadPart(address, min(size, 8))
                 if size > 8 { bounce[1] = try loadPart(address &+ 8, size - 8) }
             }
+            if record.traits & AccessRecord.windowed != 0 { missedParts(address, last, record.block) }
             cpu.system.translator.pendingAddress = address
             cpu.system.translator.pendingRecord = UInt32(number)
             return cpu.system.translator.bounceAddress &- UInt(address)

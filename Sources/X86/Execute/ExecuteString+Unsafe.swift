@@ -6,7 +6,7 @@
 
 extension CPU {
     /// Elements after which a repeated instruction lets the run loop look around.
-    static let stringBurst: UInt32 = 1 << 14
+    public static let stringBurst: UInt32 = 1 << 14
 
     /// Returns false when elements are left to do.
     func executeString(_ i: Instruction) throws(Fault) -> Bool {
