@@ -35,12 +35,14 @@ public struct BareServices {
     }
 }
 
-public final class BareInterface: GuestInterface {
+public final class BareInterface: GuestInterface, EdgeHandler {
     let services: BareServices
     var platform: Platform { services.platform }
-    public internal(set) var counters = InterfaceCounters()
-    var isHalted = false
-    var requestedEnd: GuestEnd?
+    @exclusivity(unchecked) public internal(set) var counters = InterfaceCounters()
+    @exclusivity(unchecked) var isHalted = false
+    @exclusivity(unchecked) var requestedEnd: GuestEnd?
+    /// What `attend` has met, for the run loop.
+    private var keptDeath: GuestDeath?
     /// The processor, once it has been started.
     var processor: CPU?
     var paravirtual = ParavirtualState()
@@ -60,7 +62,7 @@ public final class BareInterface: GuestInterface {
 
     public func handle(_ exit: Exit, _ cpu: CPU) throws(GuestDeath) -> Disposition {
         switch exit {
-        case .budget: break
+        case .budget, .edge: break
         case .exception(let fault):
             counters.traps[Int(fault.vector)] += 1
             try check(cpu.raise(fault), after: fault.vector, cpu)
@@ -73,11 +75,21 @@ public final class BareInterface: GuestInterface {
             counters.traps[Int(Vector.debug)] += 1
             try check(cpu.raise(Fault(vector: Vector.debug)), after: Vector.debug, cpu)
         }
+        if case .edge = exit, let keptDeath { throw keptDeath }
         if let requestedEnd {
             platform.serial.flush()
             return .end(requestedEnd)
         }
         return isHalted ? .halt : .run
+    }
+
+    public func attend(_ exit: Exit, _ cpu: CPU) -> Bool {
+        do throws(GuestDeath) {
+            return try handle(exit, cpu) == .run && cpu.attention == 0
+        } catch {
+            keptDeath = error
+            return false
+        }
     }
 
     /// HLT. With interrupts off nothing can wake the processor again: "System halted".
