@@ -58,7 +58,7 @@ public final class BareInterface: GuestInterface, EdgeHandler {
 
     public var nextTimer: UInt64? { platform.nextEvent }
 
-    public var details: [InterfaceDetail] { [] }
+    public var details: [CounterReading] { [] }
 
     public func handle(_ exit: Exit, _ cpu: CPU) throws(GuestDeath) -> Disposition {
         switch exit {
