@@ -114,7 +114,7 @@ public final class Session {
     /// The last step before the first instruction: everything is open, and nothing more will be.
     private func confine(_ log: Log) throws(LguestError) {
         for descriptor in options.unneededDescriptors { HostFiles.close(descriptor) }
-        if options.console != .stdio { HostFiles.detachInput() }
+        if options.console != .stdio && !configuration.hasStreams { HostFiles.detachInput() }
         guard options.isSandboxed else { return }
         try Sandbox.enter(sandboxNeeds)
         log.line(.debug, "the process is confined to its sandbox")

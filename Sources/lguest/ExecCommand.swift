@@ -60,7 +60,9 @@ struct ExecCommand: ParsableCommand {
         }
         switch try runOnTerminal(try machine(), options) {
         case .guestStatus(let status): if status != 0 { throw Ending.exit(Int32(status)) }
-        case .timeout: throw Ending.exit(RunMachine.timeoutStatus)
+        case .timeout:
+            StandardError.print("lguest: the guest was ended after \(timeout ?? 0) s (--timeout)")
+            throw Ending.exit(RunMachine.timeoutStatus)
         case .userInterrupt: throw Ending.interrupted
         case .killed(let report):
             StandardError.print(report)

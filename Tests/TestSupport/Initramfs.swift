@@ -36,7 +36,7 @@ public enum Initramfs {
         guard
             let tool = FileManager.default.contents(atPath: folder.appendingPathComponent("linux-init").path)
         else { return nil }
-        var archive = NewcArchive()
+        var archive = CPIOArchive()
         for folder in ["dev", "proc", "mnt"] { archive.directory(folder) }
         archive.characterDevice("dev/console", major: 5, minor: 1)
         archive.characterDevice("dev/hwrng", major: 10, minor: 183)

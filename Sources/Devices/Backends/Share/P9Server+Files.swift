@@ -40,13 +40,27 @@ extension P9Server {
         let flags = try flags(try reader.number()) | O_CREAT
         let mode: UInt32 = try reader.number()
         let path = Self.joined(fid.path, name)
-        let file = try HostFile.open(root, path, flags, mode: mode & 0o7777)
+        let file = try Self.newFile(root, path, flags, mode: mode & 0o7777)
         putQID(try file.facts(), &writer)
         writer.put(UInt32(0))
         // The fid of the folder becomes that of the file.
-        fid.path = path
+        rename(fid, to: path)
         fid.file = file
         fid.kept = nil
+    }
+
+    /// Opens a file that may not be there yet; a new one gets exactly this mode, whatever this process's mask is.
+    private static func newFile(
+        _ root: HostFile, _ path: [UInt8], _ flags: Int32, mode: UInt32
+    ) throws(P9Failure) -> HostFile {
+        do throws(P9Failure) {
+            let file = try HostFile.open(root, path, flags | O_EXCL, mode: mode)
+            if try file.facts().st_mode & 0o7777 != mode { try file.setMode(mode) }
+            return file
+        } catch {
+            guard error.number == EEXIST, flags & O_EXCL == 0 else { throw error }
+            return try HostFile.open(root, path, flags, mode: mode)
+        }
     }
 
     func read(_ reader: inout P9Reader, _ writer: inout P9Writer, room: Int) throws(P9Failure) {

@@ -9,9 +9,13 @@
 #endif
 
 extension P9Server {
-    /// Says what the new `name` in a folder is.
-    private func put(_ fid: Fid, _ name: [UInt8], _ writer: inout P9Writer) throws(P9Failure) {
+    /// Says what the new `name` in a folder is, and gives it its mode: the guest's kernel has taken its program's mask
+    /// off already, and this process's is not to count.
+    private func put(
+        _ fid: Fid, _ name: [UInt8], mode: UInt32? = nil, _ writer: inout P9Writer
+    ) throws(P9Failure) {
         let file = try HostFile.open(root, Self.joined(fid.path, name), HostFile.pathOnly)
+        if let mode { try file.setMode(mode & 0o7777) }
         putQID(try file.facts(), &writer)
     }
 
@@ -31,15 +35,19 @@ extension P9Server {
         let mode: UInt32 = try reader.number()
         guard [S_IFREG, S_IFIFO, S_IFSOCK, 0].contains(mode & S_IFMT) else { throw P9Failure(EPERM) }
         try folder(fid).makeNode(name, mode: mode, major: 0, minor: 0)
-        try put(fid, name, &writer)
+        try put(fid, name, mode: mode, &writer)
     }
 
     func makeDirectory(_ reader: inout P9Reader, _ writer: inout P9Writer) throws(P9Failure) {
         try requireWritable()
         let fid = try fid(&reader)
         let name = try reader.name()
-        try folder(fid).makeDirectory(name, mode: try reader.number(UInt32.self) & 0o7777)
-        try put(fid, name, &writer)
+        let mode = try reader.number(UInt32.self) & 0o7777
+        let folder = try folder(fid)
+        try folder.makeDirectory(name, mode: mode)
+        // A folder with the set-group-ID bit hands it down.
+        let inherited = try folder.facts().st_mode & S_ISGID
+        try put(fid, name, mode: mode | inherited, &writer)
     }
 
     func link(_ reader: inout P9Reader) throws(P9Failure) {
@@ -78,7 +86,9 @@ extension P9Server {
         try from.rename(oldName, to: to, newName)
         // What was at the new name is gone; its fids hold on to the file and must not be taken for the other one.
         forget(new)
-        moved(old, to: new)
+        let isDirectory =
+            try HostFile.open(to, newName, HostFile.pathOnly).facts().st_mode & S_IFMT == S_IFDIR
+        moved(old, to: new, isDirectory: isDirectory)
     }
 
     func unlinkAt(_ reader: inout P9Reader) throws(P9Failure) {

@@ -18,7 +18,7 @@ public final class P9Server {
     /// One name of the guest's for a file.
     final class Fid {
         /// Below the shared folder, without a slash at either end; empty for the folder itself.
-        var path: [UInt8]
+        fileprivate(set) var path: [UInt8]
         /// Open for reading or writing.
         var file: HostFile?
         /// Holds on to a file whose path is gone.
@@ -40,6 +40,8 @@ public final class P9Server {
     let root: HostFile
     let isReadOnly: Bool
     private var fids: [UInt32: Fid] = [:]
+    /// The same by path.
+    private var fidsByPath: [[UInt8]: [Fid]] = [:]
     private var messageSize = largestMessage
 
     /// Shares the folder at `path`. Throws `.badInput` when it is none.
@@ -55,7 +57,7 @@ public final class P9Server {
 
     /// The guest's driver begins anew.
     public func reset() {
-        fids = [:]
+        forgetAll()
         messageSize = Self.largestMessage
     }
 
@@ -68,7 +70,9 @@ public final class P9Server {
         do throws(P9Failure) {
             guard let kind = P9Request(rawValue: request[4]) else { throw P9Failure(EOPNOTSUPP) }
             try carryOut(kind, &reader, &writer, room: min(room, Int(messageSize)))
-            return writer.finished(type: request[4] + 1, tag: tag)
+            let answer = writer.finished(type: request[4] + 1, tag: tag)
+            guard answer.count <= room else { throw P9Failure(EMSGSIZE) }
+            return answer
         } catch {
             return P9Writer.failure(error, tag: tag)
         }
@@ -83,7 +87,7 @@ public final class P9Server {
         case .attach: try attach(&reader, &writer)
         case .flush: break
         case .walk: try walk(&reader, &writer)
-        case .clunk: fids[try reader.number()] = nil
+        case .clunk: drop(try reader.number())
         case .remove: try remove(&reader)
         case .statfs: try statfs(&reader, &writer)
         case .open: try open(&reader, &writer)
@@ -118,7 +122,30 @@ public final class P9Server {
 
     private func add(_ number: UInt32, _ fid: Fid) throws(P9Failure) {
         guard fids.count < Self.fidLimit else { throw P9Failure(EMFILE) }
+        drop(number)
         fids[number] = fid
+        fidsByPath[fid.path, default: []].append(fid)
+    }
+
+    private func drop(_ number: UInt32) {
+        if let fid = fids.removeValue(forKey: number) { unlist(fid) }
+    }
+
+    private func unlist(_ fid: Fid) {
+        fidsByPath[fid.path]?.removeAll { $0 === fid }
+        if fidsByPath[fid.path]?.isEmpty == true { fidsByPath[fid.path] = nil }
+    }
+
+    private func forgetAll() {
+        fids = [:]
+        fidsByPath = [:]
+    }
+
+    /// `fid` is another file's from now on.
+    func rename(_ fid: Fid, to path: [UInt8]) {
+        unlist(fid)
+        fid.path = path
+        fidsByPath[path, default: []].append(fid)
     }
 
     /// The file behind a fid, for looking at it.
@@ -147,23 +174,24 @@ public final class P9Server {
     /// `path` is about to lose its file: whoever knows it holds on to it.
     func keep(_ path: [UInt8]) {
         var holder: HostFile?
-        for fid in fids.values where fid.path == path && fid.kept == nil && fid.file == nil {
-            if holder == nil { holder = try? HostFile.open(root, path, HostFile.pathOnly) }
-            fid.kept = holder
+        for fid in fidsByPath[path] ?? [] where fid.kept == nil {
+            if fid.file == nil && holder == nil { holder = try? HostFile.open(root, path, HostFile.pathOnly) }
+            fid.kept = fid.file ?? holder
         }
     }
 
     /// `path` has lost its file: whoever held on to it is no longer found under that path.
     func forget(_ path: [UInt8]) {
-        for fid in fids.values where fid.path == path { fid.path += Self.gone }
+        for fid in fidsByPath[path] ?? [] { rename(fid, to: path + Self.gone) }
     }
 
     /// What was at `old` is at `new` now, with everything below it.
-    func moved(_ old: [UInt8], to new: [UInt8]) {
+    func moved(_ old: [UInt8], to new: [UInt8], isDirectory: Bool) {
+        for fid in fidsByPath[old] ?? [] { rename(fid, to: new) }
+        guard isDirectory else { return }
         let below = old + [0x2F]
-        for fid in fids.values {
-            if fid.path == old { fid.path = new }
-            if fid.path.starts(with: below) { fid.path = new + fid.path[old.count...] }
+        for path in fidsByPath.keys where path.starts(with: below) {
+            for fid in fidsByPath[path] ?? [] { rename(fid, to: new + path[old.count...]) }
         }
     }
 
@@ -173,7 +201,7 @@ public final class P9Server {
         let size: UInt32 = try reader.number()
         let version = try reader.string()
         guard size >= 4096 else { throw P9Reader.invalid }
-        fids = [:]
+        forgetAll()
         messageSize = min(size, Self.largestMessage)
         writer.put(messageSize)
         let ours = Array("9P2000.L".utf8)
