@@ -33,6 +33,7 @@ run: build guest
 
 test: lint build guest
 	@Scripts/fetch-busybox
+	@$(BINARY) images fetch 686 686-pae || echo 'without Debian kernels the tests that boot them are skipped'
 	LGUEST_BINARY=$(CURDIR)/$(BINARY) LGUEST_BUILTIN_GUEST=$(CURDIR)/$(GUEST) \
 		$(SWIFT) test $(TEST_FLAGS)
 

@@ -12,6 +12,10 @@ public struct BootRequest: Sendable {
     /// The initrd's file, or nil.
     public var initrd: InputFile?
     public var commandLine: String
+    public var bootProtocol = BootProtocol.lguest
+    /// On a PC: the firmware's tables and where they go (GPA, inside `PCLayout.firmware`); the first one is ACPI's
+    /// root pointer.
+    public var firmware: [(address: UInt32, bytes: [UInt8])] = []
     /// Whether a kernel that is known to have no lguest support is refused.
     public var requiresLguestSupport = true
 
@@ -38,8 +42,9 @@ public struct BootRequest: Sendable {
     /// Throws `.badInput` when something does not fit or a file cannot be read; memory is then half filled
     /// and of no use.
     public func load(into memory: GuestMemory) throws(LguestError) -> LoadedKernel {
-        if requiresLguestSupport { try kernel.requireLguestSupport() }
+        if requiresLguestSupport, bootProtocol == .lguest { try kernel.requireLguestSupport() }
         let placed = try Placement(kernel)
+        if bootProtocol == .pc { try requireHighMemory(placed) }
         try requireMemory(placed.end, memory: memory)
         let line = try checkedCommandLine(limit: placed.commandLineLimit)
         let initrdRange = try placeInitrd(placed, memory: memory)
@@ -51,9 +56,23 @@ public struct BootRequest: Sendable {
             try memory.fill(at: UInt64(initrdRange.lowerBound), count: initrd.size, from: initrd, offset: 0)
         }
         let parameters = BootParameters(
-            memoryBytes: memory.ramSize, initrd: initrdRange, setupHeader: placed.setupHeader)
-        try memory.store(parameters.page(), at: BootParameters.address)
-        try memory.store(line + [0], at: UInt64(BootParameters.commandLineAddress))
+            memoryBytes: memory.ramSize, initrd: initrdRange, initrdBytes: initrd?.size ?? 0,
+            setupHeader: placed.setupHeader)
+        switch bootProtocol {
+        case .lguest:
+            try memory.store(parameters.page(), at: BootParameters.address)
+            try memory.store(line + [0], at: UInt64(BootParameters.commandLineAddress))
+        case .pc:
+            try memory.store(
+                parameters.pcPage(rsdp: firmware.first?.address), at: UInt64(PCLayout.parameters))
+            try memory.store(line + [0], at: UInt64(PCLayout.commandLine))
+            var table = [UInt8](repeating: 0, count: PCLayout.descriptors.count * 8)
+            for (index, descriptor) in PCLayout.descriptors.enumerated() {
+                table.put(descriptor, at: 8 * index)
+            }
+            try memory.store(table, at: UInt64(PCLayout.gdt.lowerBound))
+            for part in firmware { try memory.store(part.bytes, at: UInt64(part.address)) }
+        }
 
         return LoadedKernel(
             entryPoint: placed.entryPoint, format: placed.format, kernelEnd: UInt32(clamping: placed.end),
@@ -74,6 +93,14 @@ public struct BootRequest: Sendable {
             hint: fits
                 ? "it needs at least \(needed >> 20)m\(needed < 64 << 20 ? ", 64m is comfortable" : "")"
                 : "no guest can have so much; the file may be damaged")
+    }
+
+    /// The first megabyte is full of a PC's own things.
+    private func requireHighMemory(_ placed: Placement) throws(LguestError) {
+        guard let low = placed.pieces.map(\.address).min(), low < PCLayout.highMemory else { return }
+        throw LguestError(
+            .badInput, "\(kernel.file.name): a segment at \(low.asHex) is below 1 MiB",
+            hint: "stock kernels are linked to a physical address of 1 MiB or above")
     }
 
     private func checkedCommandLine(limit: Int) throws(LguestError) -> [UInt8] {

@@ -11,6 +11,8 @@ struct BootParameters {
     let memoryBytes: UInt64
     /// Where the initrd is (GPA, whole pages), or nil.
     let initrd: Range<UInt32>?
+    /// The exact size of the initrd, in bytes.
+    var initrdBytes: UInt64 = 0
     /// A bzImage's own setup header, from 0x1F1 on; empty for an ELF kernel.
     let setupHeader: [UInt8]
 
@@ -53,7 +55,7 @@ struct BootParameters {
 
 extension [UInt8] {
     /// Stores `value` little-endian at `offset`, which must be inside.
-    fileprivate mutating func put(_ value: some FixedWidthInteger & UnsignedInteger, at offset: Int) {
+    mutating func put(_ value: some FixedWidthInteger & UnsignedInteger, at offset: Int) {
         var rest = value
         for index in offset..<offset + value.bitWidth / 8 {
             self[index] = UInt8(truncatingIfNeeded: rest)

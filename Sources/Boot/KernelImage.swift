@@ -40,8 +40,11 @@ public struct KernelImage: Sendable {
     }
 
     /// Recognises `file`. A bzImage is unpacked, unless `guestDecompress` leaves that to the kernel itself; what
-    /// can be known of it is then still taken from its unpacked form, where it has one. Throws `.badInput` when it is no kernel for a 32-bit guest.
-    public init(_ original: InputFile, guestDecompress: Bool = false) throws(LguestError) {
+    /// can be known of it is then still taken from its unpacked form, where it has one. `looksForLguest` false spares the
+    /// search for lguest's code where it is of no interest. Throws `.badInput` when it is no kernel for a 32-bit guest.
+    public init(
+        _ original: InputFile, guestDecompress: Bool = false, looksForLguest: Bool = true
+    ) throws(LguestError) {
         var file = original
         var kind = try FileKind(file)
         var container: (SetupHeader, PayloadFormat)?
@@ -64,7 +67,7 @@ public struct KernelImage: Sendable {
             _ = try SegmentPlan(elf)
             format = .elf(elf)
             symbols = try SymbolTable(elf)
-            lguestSupport = try LguestSupport(elf, symbols: symbols)
+            lguestSupport = looksForLguest ? try LguestSupport(elf, symbols: symbols) : .unknown
             linuxVersion = try LinuxVersion(bannerIn: elf)
             pae = try Self.pae(elf, symbols)
         case .bzImage:

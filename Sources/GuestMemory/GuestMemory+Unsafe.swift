@@ -35,6 +35,8 @@ public final class GuestMemory {
     /// One byte for each page frame: not zero when the page holds decoded or translated code,
     /// so that a write to it must be announced. Only `+Unsafe` files may use it.
     public let codePages: UnsafeMutablePointer<UInt8>
+    /// Addresses below `size` at which there is no memory all the same. Set before the guest starts.
+    @exclusivity(unchecked) public var hole: Range<UInt64> = 0..<0
     /// The code cache, once there is one. Whoever sets it takes it back before it goes.
     // SAFETY: by that contract; a weak reference would make each use of the code cache count references slowly.
     @exclusivity(unchecked) public unowned(unsafe) var codeWriteObserver: (any CodeWriteObserver)?
@@ -89,6 +91,7 @@ public final class GuestMemory {
     @inlinable
     public func contains(_ address: UInt64, length: UInt64) -> Bool {
         address <= size && length <= size - address
+            && (address >= hole.upperBound || address + length <= hole.lowerBound)
     }
 
     /// Reads a little-endian integer at any alignment.

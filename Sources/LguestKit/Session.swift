@@ -43,7 +43,9 @@ public final class Session {
         eventLoop = try EventLoop(clock: clock)
         kernelFile = try InputFile(
             path: configuration.kernelPath, purpose: "kernel", maximumSize: KernelImage.maximumFileSize)
-        if let path = configuration.initrdPath {
+        if let bytes = configuration.initrdBytes {
+            initrdFile = InputFile(name: "initramfs", bytes: bytes)
+        } else if let path = configuration.initrdPath {
             initrdFile = try InputFile(path: path, purpose: "initrd", maximumSize: MemorySize.maximum)
         } else {
             initrdFile = nil
@@ -112,7 +114,7 @@ public final class Session {
     /// The last step before the first instruction: everything is open, and nothing more will be.
     private func confine(_ log: Log) throws(LguestError) {
         for descriptor in options.unneededDescriptors { HostFiles.close(descriptor) }
-        if options.console != .stdio { HostFiles.detachInput() }
+        if options.console != .stdio && !configuration.hasStreams { HostFiles.detachInput() }
         guard options.isSandboxed else { return }
         try Sandbox.enter(sandboxNeeds)
         log.line(.debug, "the process is confined to its sandbox")
@@ -132,11 +134,14 @@ public final class Session {
 
     private func makeMachine(_ log: Log) throws(LguestError) -> Machine {
         let request = BootRequest(
-            kernel: try KernelImage(kernelFile, guestDecompress: configuration.guestDecompress),
+            kernel: try KernelImage(
+                kernelFile, guestDecompress: configuration.guestDecompress,
+                looksForLguest: configuration.interface != .bare),
             initrd: initrdFile, commandLine: configuration.commandLine)
         let machine = try Machine(
             request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop,
-            backend: console, devices: devices, engine: configuration.engine, symbolFile: symbols)
+            backend: console, devices: devices, engine: configuration.engine, symbolFile: symbols,
+            interface: configuration.interface)
         if let tracing { machine.record(for: tracing) }
         machine.keepsDevices = true
         machine.takesSamples = configuration.showStatistics
@@ -147,6 +152,7 @@ public final class Session {
             try machine.list(in: map)
         }
         if configuration.hasStatusPort { machine.addStatusPort() }
+        devices.streams?.onStatus = { [weak machine] in machine?.stop(.guestStatus($0)) }
         log.line(
             .info,
             "\(configuration.kernelPath): Linux \(machine.kernel.linuxVersion?.description ?? "?"), entry 0x"

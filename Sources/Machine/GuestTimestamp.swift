@@ -14,7 +14,8 @@ struct GuestTimestamp {
     /// Differences beyond this are not made up but taken at once.
     private static let jump: UInt64 = 1_000_000
 
-    private let start: UInt64
+    /// When the counter was 0, in nanoseconds of the monotonic clock.
+    let start: UInt64
     private let usesTicks: Bool
     private let firstTicks: UInt64
     private var base: UInt64 = 0

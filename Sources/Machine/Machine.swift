@@ -33,6 +33,8 @@ public final class Machine {
     let devicePage: DevicePage?
     /// The devices of Linux 2.6.23, in place of all others.
     let dma: LguestDMABus?
+    /// The PC around a stock kernel's processor.
+    let platform: Platform?
     let devices: MachineDevices
     public let kernel: LoadedKernel
     private var stopRequested: MachineOutcome?
@@ -62,24 +64,32 @@ public final class Machine {
     public init(
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
         backend: any ConsoleBackend, devices: MachineDevices = MachineDevices(),
-        engine choice: EngineChoice = .translator, symbolFile: SymbolTable? = nil
+        engine choice: EngineChoice = .translator, symbolFile: SymbolTable? = nil,
+        interface interfaceChoice: InterfaceChoice? = nil
     ) throws(LguestError) {
+        let isPC = (interfaceChoice ?? InterfaceChoice(for: request.kernel)) == .bare
+        var request = request
+        if isPC {
+            request.bootProtocol = .pc
+            request.firmware = Machine.firmware(memoryBytes: memoryBytes)
+        }
         self.clock = clock
         self.eventLoop = eventLoop
         startTime = clock.monotonicNanoseconds()
         // A kernel that does not name its version gets its devices in both ways: it looks in one only.
-        let isFirst = request.kernel.isFirstGeneration
-        let hasPCIDevices = isFirst ? false : request.kernel.linuxVersion?.hasPCIDevices
+        let isFirst = !isPC && request.kernel.isFirstGeneration
+        let hasPCIDevices = isPC ? true : isFirst ? false : request.kernel.linuxVersion?.hasPCIDevices
         let hasDevicePage = hasPCIDevices != true
         do throws(GuestMemoryError) {
             memory = try GuestMemory(
                 bytes: memoryBytes, devicePages: hasDevicePage ? DevicePage.pageCount : 0)
-            environment = MachineEnvironment(clock: clock)
+            environment = MachineEnvironment(clock: clock, isPC: isPC)
             storage = try CPUStorage(memory: memory, environment: environment)
         } catch {
             throw LguestError(.host, "the host gives no memory for the guest: \(error)")
         }
         environment.cpu = storage.cpu
+        if isPC { memory.hole = PCLayout.graphics }
         kernel = try request.load(into: memory)
         engine = try Machine.makeEngine(choice, memory, storage)
         symbols = GuestSymbols(symbolFile ?? kernel.symbols, storage.cpu, clock: clock)
@@ -92,14 +102,22 @@ public final class Machine {
             isFirst
             ? LguestDMABus(memory: memory, interrupts: wires, base: memory.ramSize, eventLoop: eventLoop)
             : nil
-        let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage, dma)
-        interface = lguest
-        wires.end = lguest.lines
-        engine.edge = interface as? any EdgeHandler
         bus = VirtioPCIBus(
             memory: memory, interrupts: wires, ports: environment.ports, mmio: environment.mmio,
-            windowBase: memory.ramSize)
-        console = VirtioConsole(backend: backend)
+            windowBase: memory.ramSize, route: isPC ? { PCIRoute.input(slot: $0) } : nil)
+        if isPC {
+            let pc = Machine.makePC(memory, environment, backend, bus)
+            (interface, console) = (pc.interface, VirtioConsole(backend: pc.console))
+            platform = pc.platform
+            environment.identity = pc.interface
+            wires.end = pc.platform
+        } else {
+            let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage, dma)
+            (interface, console) = (lguest, VirtioConsole(backend: backend))
+            platform = nil
+            wires.end = lguest.lines
+        }
+        engine.edge = interface as? any EdgeHandler
         self.devices = devices
         if hasPCIDevices != false {
             for device in [console] + devices.all { try bus.add(device).onFailure = devices.driverIsBroken }

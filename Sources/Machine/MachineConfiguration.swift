@@ -9,12 +9,19 @@ public struct MachineConfiguration: Sendable {
     public var memoryBytes: UInt64
     public var kernelPath: String
     public var initrdPath: String?
+    /// An initrd made in memory, in place of a file.
+    public var initrdBytes: [UInt8]?
     /// The kernel's arguments.
     public var commandLine: String
     /// `vda`, `vdb` and so on.
     public var disks: [DiskSpecification] = []
     /// `eth0`, `eth1` and so on.
     public var networks: [NetworkSpecification] = []
+    /// Folders of the host that the guest mounts by their tags.
+    public var shares: [ShareSpecification] = []
+    /// Whether this process's standard streams are files of the share `ShareSpecification.streamsTag`; a status that
+    /// the guest writes there ends the run.
+    public var hasStreams = false
     /// Whether there is a random number generator.
     public var hasRandom = false
     /// Memory to ask back from the guest, in bytes; nil for no balloon.
@@ -35,6 +42,8 @@ public struct MachineConfiguration: Sendable {
     public var statisticsFormat = StatisticsFormat.text
     /// Write names of generated code to a file for `perf`.
     public var hasPerfMap = false
+    /// On which interface the kernel runs; nil for what suits it.
+    public var interface: InterfaceChoice?
     /// How guest code is carried out.
     public var engine = EngineChoice.translator
 

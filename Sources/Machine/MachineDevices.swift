@@ -11,6 +11,9 @@ public struct MachineDevices {
     public private(set) var disks: [Disk] = []
     public private(set) var networks: [Network] = []
 
+    /// The standard streams, if the guest has them.
+    public private(set) var streams: P9Streams?
+
     private var warn: (String) -> Void = { _ in }
 
     /// No devices.
@@ -33,6 +36,15 @@ public struct MachineDevices {
             let network = try Network(specification, eventLoop: eventLoop, random: random, warn: warn)
             networks.append(network)
             all.append(VirtioNet(network: network))
+        }
+        for share in configuration.shares {
+            let server = try P9Server(path: share.path, isReadOnly: share.isReadOnly)
+            all.append(VirtioP9(server: server, tag: share.tag))
+        }
+        if configuration.hasStreams {
+            let streams = P9Streams(eventLoop: eventLoop)
+            all.append(VirtioP9(server: streams, tag: ShareSpecification.streamsTag))
+            self.streams = streams
         }
         if configuration.hasRandom { all.append(VirtioEntropy(source: random)) }
         if let bytes = configuration.balloonBytes {

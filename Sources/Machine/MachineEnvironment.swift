@@ -3,11 +3,12 @@
 // Joins the processor to the buses, the clock and the CPUID profile.
 
 import Devices
+import GuestInterfaces
 import Support
 import X86
 
 final class MachineEnvironment: CPUEnvironment {
-    let ports = PortBus()
+    let ports: PortBus
     let mmio = MMIOBus()
     let clock: any HostClock
     /// The guest's time-stamp counter runs at 1 GHz: one tick is one nanosecond of the monotonic clock, so
@@ -16,9 +17,12 @@ final class MachineEnvironment: CPUEnvironment {
     var timestamp: GuestTimestamp
     /// The processor that this surrounds; valid while the machine lives.
     var cpu: CPU?
+    /// The guest interface, where it decides about the processor; the machine keeps it alive.
+    weak var identity: (any ProcessorIdentity)?
 
-    init(clock: any HostClock) {
+    init(clock: any HostClock, isPC: Bool = false) {
         self.clock = clock
+        ports = PortBus(hasStuckKeyboard: !isPC)
         timestamp = GuestTimestamp(clock: clock)
     }
 
@@ -51,10 +55,10 @@ final class MachineEnvironment: CPUEnvironment {
     func timestampCounter() -> UInt64 { timestamp.value(clock) }
 
     func cpuid(leaf: UInt32, subleaf: UInt32) -> CPUIDResult {
-        CPUIDProfile.result(leaf: leaf)
+        identity?.cpuid(leaf: leaf, subleaf: subleaf) ?? CPUIDProfile.result(leaf: leaf)
     }
 
-    // No model-specific registers beyond those of the core.
-    func readMSR(_ index: UInt32) -> UInt64? { nil }
-    func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { false }
+    // An lguest guest has no model-specific registers beyond those of the core.
+    func readMSR(_ index: UInt32) -> UInt64? { identity?.readMSR(index) }
+    func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { identity?.writeMSR(index, value) ?? false }
 }

@@ -8,7 +8,62 @@ import GuestInterfaces
 import GuestMemory
 import Support
 
+/// The interfaces that a guest kernel may be run on.
+public enum InterfaceChoice: String, CaseIterable, Sendable {
+    /// A kernel that knows it is an lguest guest.
+    case lguest
+    /// Any kernel, on a PC.
+    case bare
+
+    /// What suits the kernel: lguest's interface where it has the code for that, or where that cannot be told and
+    /// its age allows it.
+    public init(for kernel: KernelImage) {
+        self =
+            switch kernel.lguestSupport {
+            case .none: .bare
+            case .unknown: kernel.linuxVersion?.isAfterLguest == true ? .bare : .lguest
+            case .symbols, .entryStub, .signature: .lguest
+            }
+    }
+}
+
 extension Machine {
+    /// What the firmware of a PC with so much memory says about it.
+    static func firmware(memoryBytes: UInt64) -> [(address: UInt32, bytes: [UInt8])] {
+        ACPIPlatform(
+            pciWindow: UInt32(memoryBytes)...UInt32(IOAPIC.base - 1),
+            pciInputs: (1..<PCIHost.slotCount).map { PCIRoute.input(slot: $0) },
+            localAPIC: UInt32(LocalAPIC.base), ioAPIC: UInt32(IOAPIC.base), powerPort: PowerManagement.port,
+            powerInterrupt: PowerManagement.irq, offType: PowerManagement.offType,
+            resetValue: PowerManagement.resetValue, serialPort: SerialPort.port,
+            serialInterrupt: SerialPort.irq
+        ).tables()
+    }
+
+    /// A PC for a stock kernel: its parts, its interface, and the console that serial port and virtio share.
+    static func makePC(
+        _ memory: GuestMemory, _ environment: MachineEnvironment, _ backend: any ConsoleBackend,
+        _ bus: VirtioPCIBus
+    ) -> (platform: Platform, interface: BareInterface, console: ConsoleSwitch) {
+        let console = ConsoleSwitch(backend)
+        let platform = Platform(hostClock: environment.clock, start: environment.timestamp.start) {
+            [console] in
+            console.serialWrite($0)
+        }
+        console.serialInput = { [weak platform] in platform?.serial.receive($0) }
+        platform.serial.pauseInput = { [weak console] pauses in
+            if pauses { console?.pauseInput() } else { console?.resumeInput() }
+        }
+        platform.attach(to: environment.ports, environment.mmio)
+        bus.host.writeResetControl = { [weak platform] in platform?.power.writeResetControl($0) }
+        let interface = BareInterface(
+            BareServices(
+                memory: memory, platform: platform, clock: environment.clock,
+                timestamp: { [weak environment] in environment?.timestampCounter() ?? 0 },
+                parametersAddress: PCLayout.parameters, bootGDT: PCLayout.gdt))
+        return (platform, interface, console)
+    }
+
     static func makeLguestInterface(
         _ kernel: LoadedKernel, _ memory: GuestMemory, _ environment: MachineEnvironment,
         _ backend: any ConsoleBackend, _ devicePage: DevicePage?, _ dma: LguestDMABus?

@@ -15,7 +15,7 @@ enum Abbreviations {
         "verbose", "log-level", "stats", "engine", "perf-map", "name", "console", "timeout", "no-reboot",
         "exit-with-guest-status", "username", "chroot", "no-sandbox", "help", "version", "trace",
         "trace-filter",
-        "trace-output", "trace-moment", "color", "symbols", "report",
+        "trace-output", "trace-moment", "color", "symbols", "report", "guest-interface",
     ]
 
     /// `words` with each abbreviated option spelled out. A word that is no option, or is behind `--`, stays;

@@ -12,6 +12,8 @@ struct RootCommand: ParsableCommand {
         abstract: "Runs a Linux virtual machine as an ordinary program.",
         usage: """
             lguest [options] MEM KERNEL [kernel-args ...]
+            lguest boot debian [options] [kernel-args ...]
+            lguest exec [options] -- COMMAND [args ...]
             lguest builtin [options] [args ...]
             lguest inspect FILE [--json]
             lguest explain [NAME ...]
@@ -28,8 +30,8 @@ struct RootCommand: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            BootCommand.self, BuiltinCommand.self, InspectCommand.self, ImageCommand.self,
-            ExplainCommand.self, ReportCommand.self,
+            BootCommand.self, DebianCommand.self, ExecCommand.self, ImagesCommand.self, BuiltinCommand.self,
+            InspectCommand.self, ImageCommand.self, ExplainCommand.self, ReportCommand.self,
             DoctorCommand.self,
         ])
 
@@ -49,7 +51,7 @@ struct RootCommand: ParsableCommand {
     /// Spells abbreviated options out where a guest is run.
     private static func withFullNames(_ words: [String]) throws(LguestError) -> [String] {
         switch words.first {
-        case "boot": try Abbreviations.expand(words, among: Abbreviations.boot)
+        case "boot", DebianCommand.name: try Abbreviations.expand(words, among: Abbreviations.boot)
         case "builtin", "demo": try Abbreviations.expand(words, among: Abbreviations.builtin)
         default: words
         }
@@ -59,6 +61,9 @@ struct RootCommand: ParsableCommand {
     /// kernel argument is ever taken for one. All else is the original's command line: `boot`.
     static func withSubcommand(_ words: [String]) -> [String] {
         guard let first = words.first else { return words }
+        if first == "boot", words.count > 1, DebianCommand.isName(words[1]) {
+            return [DebianCommand.name] + words.dropFirst()
+        }
         let isOwn = ownWords.contains(first) || first == "--experimental-dump-help"
         return isOwn ? words : ["boot"] + words
     }

@@ -8,6 +8,8 @@ import Support
 
 extension EngineChoice: ExpressibleByArgument {}
 
+extension InterfaceChoice: ExpressibleByArgument {}
+
 extension LogLevel: ExpressibleByArgument {}
 
 struct RunOptions: ParsableArguments {
@@ -36,6 +38,13 @@ struct RunOptions: ParsableArguments {
 
     @Flag(name: .long, help: "Write names of translated code to /tmp/perf-PID.map, for perf.")
     var perfMap = false
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What the kernel runs on: lguest (a kernel that knows it is a guest) or bare (any kernel, on a PC); by "
+                + "default what suits it.", valueName: "lguest|bare"))
+    var guestInterface: InterfaceChoice?
 
     @Option(name: .long, help: ArgumentHelp("The guest's name, in messages and in 'ps'.", valueName: "NAME"))
     var name: String?
@@ -87,6 +96,7 @@ struct RunOptions: ParsableArguments {
         machine.statisticsFormat = statsJson ? .json : .text
         machine.hasPerfMap = perfMap
         machine.engine = engine
+        machine.interface = guestInterface
         machine.hasStatusPort = exitWithGuestStatus
     }
 

@@ -105,7 +105,9 @@ struct ProcessTests {
                 image.replaceSubrange(found, with: Data(repeating: 0x90, count: stub.count))
             }
         }
-        try withFile(image) { try expectRefusal(["64m", $0], "CONFIG_LGUEST_GUEST") }
+        try withFile(image) {
+            try expectRefusal(["64m", "--guest-interface=lguest", $0], "CONFIG_LGUEST_GUEST")
+        }
     }
 
     @Test("no arguments: usage and status 2")

@@ -24,10 +24,13 @@ public final class PCIHost: PortHandler {
     private var functions = [(any PCIFunction)?](repeating: nil, count: slotCount)
     /// The address register, read back as written.
     private var address: UInt32 = 0
+    /// Gets the bytes written to port 0xCF9, the reset control of a PC, which lies in the address register.
+    public var writeResetControl: ((UInt8) -> Void)?
 
-    /// A bus with only the host bridge on it, answering on `portBus`.
-    public init(portBus: PortBus) {
-        functions[0] = PCIHostBridge()
+    /// A bus with only the host bridge on it, answering on `portBus`. `isPC` gives the bridge a name by which
+    /// a stock kernel knows it.
+    public init(portBus: PortBus, isPC: Bool = false) {
+        functions[0] = PCIHostBridge(isPC: isPC)
         portBus.claim(ports: Self.ports, handler: self)
     }
 
@@ -59,7 +62,9 @@ public final class PCIHost: PortHandler {
 
     public func portWrite(offset: UInt16, width: Int, value: UInt32) {
         let offset = Int(offset)
-        if offset + width <= 4 {
+        if offset == 1, width == 1, let writeResetControl {
+            writeResetControl(UInt8(truncatingIfNeeded: value))
+        } else if offset + width <= 4 {
             let mask = UInt32(truncatingIfNeeded: Access.ones(width: width)) << UInt32(offset * 8)
             address = (address & ~mask) | ((value << UInt32(offset * 8)) & mask)
         } else if offset >= 4 {
@@ -95,12 +100,17 @@ public final class PCIHost: PortHandler {
 
 /// Slot 0: everything zero except class 6 (bridge), subclass 0 (host). The vendor number 0 is
 /// meant: the kernel's probe of mechanism #1 looks for the class only, and its enumeration then
-/// skips a device without vendor (lguest ABI 9.1).
+/// skips a device without vendor (lguest ABI 9.1). On a PC it is Intel's 82441FX, which needs no driver.
 final class PCIHostBridge: PCIFunction {
     private let space: PCIConfigSpace
 
-    init() {
+    init(isPC: Bool) {
         var space = PCIConfigSpace()
+        if isPC {
+            space.define(0x8086, at: 0x00, width: 2)
+            space.define(0x1237, at: 0x02, width: 2)
+            space.define(0x02, at: 0x08, width: 1)
+        }
         space.define(0x0600, at: 0x0A, width: 2)
         self.space = space
     }

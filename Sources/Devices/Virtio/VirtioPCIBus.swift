@@ -18,18 +18,21 @@ public final class VirtioPCIBus {
     private let interrupts: any InterruptLines
     private let mmio: MMIOBus
     private var nextBar: UInt64
+    /// On a PC: the interrupt number to show in the configuration of the device in a slot.
+    private let route: ((_ slot: Int) -> Int)?
 
     /// An empty bus that answers on `ports`; BARs start 1 MiB above `windowBase` (lguest ABI 9.2), which is
-    /// the end of RAM when nil.
+    /// the end of RAM when nil. On a PC, `route` says which interrupt a slot has.
     public init(
         memory: GuestMemory, interrupts: any InterruptLines, ports: PortBus, mmio: MMIOBus,
-        windowBase: UInt64? = nil
+        windowBase: UInt64? = nil, route: ((_ slot: Int) -> Int)? = nil
     ) {
+        self.route = route
         self.memory = memory
         self.interrupts = interrupts
         self.mmio = mmio
         nextBar = (windowBase ?? memory.size) + 0x10_0000
-        host = PCIHost(portBus: ports)
+        host = PCIHost(portBus: ports, isPC: route != nil)
     }
 
     /// Adds `device` in the next slot. Fails when the 31 slots or the 32-bit addresses are used up.
@@ -43,7 +46,7 @@ public final class VirtioPCIBus {
         }
         let transport = VirtioPCITransport(
             device: device, memory: memory, interrupts: interrupts, irq: slot, mmio: mmio,
-            barBase: UInt32(base))
+            barBase: UInt32(base), pcInterrupt: route?(slot))
         try host.insert(transport, slot: slot)
         transports.append(transport)
         nextBar = base + length

@@ -50,6 +50,16 @@ extension PCIConfigSpace {
         return space
     }
 
+    /// What a PC's kernel uses beside: pin INTA with its line, and a command register.
+    mutating func makePC(interrupt: Int) {
+        allowWrites(mask: 0x0547, at: 0x04, width: 2)
+        // A console of class "serial port" would be taken for one; "other" it is then.
+        if read(at: 0x0A, width: 2) == 0x0700 { define(0x0780, at: 0x0A, width: 2) }
+        define(UInt64(interrupt & 0xFF), at: 0x3C, width: 1)
+        allowWrites(mask: 0xFF, at: 0x3C, width: 1)
+        define(1, at: 0x3D, width: 1)
+    }
+
     private mutating func defineCapabilities(configLength: Int) {
         let device = configLength > 0 ? 0x74 : 0
         capability(at: 0x40, next: 0x50, length: 16, type: 1, offset: 0, size: VirtioPCILayout.commonLength)

@@ -45,10 +45,11 @@ public final class VirtioPCITransport {
     /// The queues in use; empty until DRIVER_OK.
     private var queues: [Virtqueue?] = []
 
-    /// Joins `device` to the bus with BAR0 at `barBase` (GPA, a multiple of `barLength(of:)`).
+    /// Joins `device` to the bus with BAR0 at `barBase` (GPA, a multiple of `barLength(of:)`). `pcInterrupt`
+    /// makes it behave as a PC's kernel expects, with that number in the interrupt line register.
     public init(
         device: any VirtioDevice, memory: GuestMemory, interrupts: any InterruptLines, irq: Int,
-        mmio: MMIOBus, barBase: UInt32
+        mmio: MMIOBus, barBase: UInt32, pcInterrupt: Int? = nil
     ) {
         self.device = device
         self.memory = memory
@@ -57,6 +58,7 @@ public final class VirtioPCITransport {
         self.mmio = mmio
         configLength = device.configuration.count
         space = .virtio(deviceID: device.deviceID, configLength: configLength, barBase: barBase, irq: irq)
+        if let pcInterrupt { space.makePC(interrupt: pcInterrupt) }
         resetRegisters()
         region = mmio.attach(self, base: UInt64(barBase), length: UInt64(Self.barLength(of: device)))
     }

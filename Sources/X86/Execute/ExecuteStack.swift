@@ -177,6 +177,8 @@ extension CPU {
         let mask = size == 2 ? allowed & 0xFFFF : allowed
         let old = eflagsOther
         setEFLAGS(eflags & ~mask & ~EFLAGS.rf | image & mask)
-        if eflagsOther & ~old & EFLAGS.interrupt != 0 { attention |= Attention.interrupt }
+        if eflagsOther & ~old & EFLAGS.interrupt != 0 && system.interruptWaits {
+            attention |= Attention.interrupt
+        }
     }
 }

@@ -13,7 +13,7 @@ extension CPU {
             try checkIOPL()
             if eflagsOther & EFLAGS.interrupt == 0 { system.interruptShadow = true }
             eflagsOther |= EFLAGS.interrupt
-            attention |= Attention.interrupt
+            if system.interruptWaits { attention |= Attention.interrupt }
         case .in, .out: try portAccess(i)
         case .cpuid: executeCPUID()
         case .rdtsc:

@@ -171,7 +171,8 @@ extension CPU {
             if sameRights {
                 owner.tables.fill(
                     page: linear >> 12, host: UInt(bitPattern: memory.base + Int(translation.frame)),
-                    user: translation.user, write: writable, execute: access == .execute)
+                    user: translation.user, write: writable, execute: access == .execute,
+                    global: translation.isGlobal)
             }
         }
         return translation.frame

@@ -16,6 +16,7 @@ enum PageEntry {
     static let accessed: UInt64 = 1 << 5
     static let dirty: UInt64 = 1 << 6
     static let large: UInt64 = 1 << 7
+    static let global: UInt64 = 1 << 8
     static let noExecute: UInt64 = 1 << 63
     /// Physical address bits of a PAE entry: 36, as our CPUID says.
     static let paeFrame: UInt64 = 0x0000_000F_FFFF_F000
@@ -59,6 +60,8 @@ public struct Translation: Equatable, Sendable {
     public var writable: Bool
     /// User code may write it.
     public var userWritable: Bool
+    /// Loads of CR3 do not forget it.
+    public var isGlobal = false
 }
 
 extension CPU {
@@ -180,7 +183,8 @@ extension CPU {
         let dirty = updated & PageEntry.dirty != 0
         return Translation(
             frame: frame, user: userPage, writable: mayWrite && dirty,
-            userWritable: userPage && writeBit && dirty)
+            userWritable: userPage && writeBit && dirty,
+            isGlobal: leaf & PageEntry.global != 0 && system.cr4 & ControlBits.pge != 0)
     }
 
     private func markAccessed(_ entry: UInt64, at address: UInt64, wide: Bool) {

@@ -102,6 +102,8 @@ public struct CPUState {
     public var walksTopLevelInMemory = false
     /// Set by `mov ss`/`pop ss`/`sti`: no interrupt before the next instruction has run.
     public var interruptShadow = false
+    /// An interrupt is there and waits for EFLAGS.IF: whatever sets the flag asks for attention.
+    public var interruptWaits = false
     /// An operand whose segment has been checked may run over the end of the address space to its beginning.
     public var wrapsAround = false
     /// Linear addresses from here up are the same in all address spaces.

@@ -63,7 +63,12 @@ extension CPU {
             try loadPDPTEs(value)
         }
         system.cr3 = value
-        owner.tables.flushAll()
+        // Global pages, those of a kernel, stay (Intel SDM volume 3, 4.10.4.1).
+        if system.cr4 & ControlBits.pge != 0 {
+            owner.tables.flushPrivate()
+        } else {
+            owner.tables.flushAll()
+        }
     }
 
     /// CR4 with its checks.

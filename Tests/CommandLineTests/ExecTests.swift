@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `lguest exec`: a command in a Debian guest, with this process's streams and the command's status.
+
+import Foundation
+import LguestKit
+import Testing
+
+@Suite(
+    "lguest exec", .serialized, .enabled(if: Program.path != nil, "run `make build` first"),
+    .enabled(
+        if: (try? ImageCache()).flatMap { DebianImage.find(.plain, in: $0) } != nil,
+        "no Debian kernel in the cache: 'lguest images fetch' needs an archive"))
+struct ExecTests {
+    @Test("standard streams byte for byte, arguments, and the status")
+    func streams() throws {
+        let done = try Program.run(
+            [
+                "exec", "--timeout=120", "--", "sh", "-c", "cat; printf '%s|' \"$@\" >&2; exit 42", "x",
+                "a b", "c'd",
+            ],
+            input: "one\ntwo, without an end")
+        #expect(done.status == 42)
+        #expect(done.output == "one\ntwo, without an end")
+        #expect(done.errors == "a b|c'd|")
+    }
+
+    @Test("statuses of a success, of a program that is not there, of a signal, of the time's end")
+    func statuses() throws {
+        #expect(try Program.run(["exec", "--", "true"]).status == 0)
+        #expect(try Program.run(["exec", "--", "no-such-program"]).status == 127)
+        #expect(try Program.run(["exec", "--", "sh", "-c", "kill -9 $$"]).status == 137)
+        let late = try Program.run(["exec", "--timeout=0.5", "--", "sleep", "60"])
+        #expect(late.status == 124 && late.errors.contains("--timeout"), "\(late)")
+    }
+
+    @Test("the current folder, read-only unless ':rw' is said")
+    func folder() throws {
+        try Program.withFolder { folder in
+            try "contents".write(toFile: folder + "/file", atomically: false, encoding: .utf8)
+            let script = "cat file; echo more >new && mv new newer; chmod 640 newer"
+            let refused = try Program.run(["exec", "--share", folder, "--", "sh", "-c", script])
+            #expect(refused.output == "contents")
+            #expect(refused.errors.contains("Read-only file system"))
+            #expect(refused.status != 0)
+            let done = try Program.run(["exec", "--share", folder + ":rw", "--", "sh", "-c", script])
+            #expect(done.status == 0 && done.errors.isEmpty, "\(done)")
+            #expect(try String(contentsOfFile: folder + "/newer", encoding: .utf8) == "more\n")
+            let facts = try FileManager.default.attributesOfItem(atPath: folder + "/newer")
+            #expect((facts[.posixPermissions] as? Int) == 0o640)
+        }
+    }
+
+    @Test("a folder that is not there, and no command")
+    func mistakes() throws {
+        let lost = try Program.run(["exec", "--share", "/no/such", "--", "true"])
+        #expect(lost.status == 2 && lost.errors.contains("/no/such"), "\(lost)")
+        #expect(try Program.run(["exec"]).status != 0)
+    }
+}
