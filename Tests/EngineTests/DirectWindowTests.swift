@@ -54,7 +54,8 @@ enum LinearMapGuest {
     /// Ends the process if the two differ.
     static func check<T: Equatable>(_ found: T, _ expected: T, line: Int = #line) {
         guard found != expected else { return }
-        fputs("DirectWindowTests.swift:\(line): \(found), not \(expected)\n", stderr)
+        FileHandle.standardError.write(
+            Data("DirectWindowTests.swift:\(line): \(found), not \(expected)\n".utf8))
         exit(EXIT_FAILURE)
     }
 
