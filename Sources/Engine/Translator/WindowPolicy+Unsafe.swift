@@ -67,7 +67,7 @@ final class WindowPolicy: TranslationObserver {
         let earned = rest / WindowPolicy.instructionsPerCall
         rest -= earned * WindowPolicy.instructionsPerCall
         space.heat = min(space.heat + Int(earned), WindowPolicy.wealthLimit)
-        if space.window == 0 && (space.root != nil || price == 0) && space.heat >= price { open(space) }
+        if space.window == 0 && space.heat >= price { open(space) }
     }
 
     private func open(_ space: AddressSpaceTables) {

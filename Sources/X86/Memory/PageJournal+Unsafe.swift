@@ -44,6 +44,14 @@ final class PageJournal {
         count += 1
     }
 
+    /// Whether a page may be in the list: certainly where the host has denied the memory to know.
+    @inline(__always)
+    func contains(_ page: UInt32) -> Bool {
+        guard let listed else { return true }
+        // SAFETY: as above.
+        return listed[Int(page)] != 0
+    }
+
     func removeAll() {
         if let listed { for page in all { listed[Int(page)] = 0 } }
         count = 0

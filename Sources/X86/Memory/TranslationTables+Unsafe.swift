@@ -35,8 +35,14 @@ public final class TranslationTables {
     /// Host address of the RAM, and its pages.
     private let ram: UInt
     private let ramPages: UInt32
-    /// Page that physical address 0 has in the kernel's linear map, which begins at the shared base.
+    /// Page that physical address 0 has in the kernel's linear map, which begins at the shared base or, where nothing is
+    /// said to be shared, consists of global pages.
     @exclusivity(unchecked) private var linearOrigin: UInt32 = UInt32(pages)
+    /// Where the last global pages were, seen from physical address 0, and how many in a row.
+    @exclusivity(unchecked) private var globalOrigin: UInt32 = 0
+    @exclusivity(unchecked) private var globalCount = 0
+    /// Global pages in a row that show where the linear map is.
+    private static let globalsToBelieve = 16
     /// First page that all address spaces share.
     @exclusivity(unchecked) private var sharedPage: UInt32 = UInt32(pages)
     /// Descriptor of the memory behind the shared part, or -1.
@@ -85,20 +91,37 @@ public final class TranslationTables {
     }
 
     /// Pages of linear addresses where the kernel has its linear map of the RAM, and where that would begin with
-    /// physical address 0. Empty where nothing is shared.
+    /// physical address 0. Empty where it is not known.
     public var linearMap: (first: UInt32, end: UInt32, origin: UInt32) {
         let pages = UInt32(TranslationTables.pages)
-        guard sharedPage < pages else { return (pages, pages, pages) }
-        return (sharedPage, min(pages, linearOrigin + ramPages), linearOrigin)
+        guard linearOrigin < pages else { return (pages, pages, pages) }
+        let first = sharedPage < pages ? sharedPage : linearOrigin
+        return (first, min(pages, linearOrigin + ramPages), linearOrigin)
+    }
+
+    /// A global page of a guest that does not say what is shared: from such pages shows where its linear map is.
+    private func noteGlobal(_ page: UInt32, _ host: UInt) {
+        guard host &- ram < UInt(ramPages) << 12 else { return }
+        let origin = page &- UInt32((host &- ram) >> 12)
+        globalCount = origin == globalOrigin ? globalCount + 1 : 1
+        globalOrigin = origin
+        guard globalCount >= TranslationTables.globalsToBelieve, origin < UInt32(TranslationTables.pages),
+            origin != linearOrigin
+        else { return }
+        flushAll()
+        linearOrigin = origin
     }
 
     /// What the kernel may do with a page, by the tables: 0 nothing, 1 read, 2 write. `expecting`: only if the page is
-    /// at this host address.
+    /// at this host address, in its place in the linear map, and the same in all address spaces.
     public func kernelRights(_ page: UInt32, expecting host: UInt? = nil) -> UInt8 {
         let index = Int(page & 0xFFFFF)
         // SAFETY: the tables have an entry for each page.
         let entry = current.kernelRead[index]
-        guard entry != 0, host == nil || entry &+ UInt(index) << 12 == host else { return 0 }
+        guard entry != 0 else { return 0 }
+        if let host {
+            guard entry &+ UInt(index) << 12 == host, linearJournal.contains(page) else { return 0 }
+        }
         return current.kernelWrite[index] == entry ? 2 : 1
     }
 
@@ -160,9 +183,10 @@ public final class TranslationTables {
         // SAFETY: `index` is below 2^20, the capacity of each table; the journals are flushed
         // before they are full.
         if tables.kernelRead[index] == 0 {
-            if page >= sharedPage, host &- ram == UInt(page &- linearOrigin) << 12 {
+            if page >= sharedPage || global, host &- ram == UInt(page &- linearOrigin) << 12 {
                 linearJournal.add(page)
             } else if page >= sharedPage || global {
+                if page < sharedPage { noteGlobal(page, host) }
                 if sharedJournal.isFull { flushAll() }
                 sharedJournal.add(page)
             } else {
@@ -214,16 +238,23 @@ public final class TranslationTables {
     }
 
     private func flush(_ space: AddressSpaceTables) {
+        if sharedPage == UInt32(TranslationTables.pages) && linearOrigin < sharedPage {
+            // A page of the linear map that was global once and is not now.
+            for page in space.journal.all where page >= linearOrigin && linearJournal.contains(page) {
+                observer?.forgottenShared(first: page, count: 1)
+            }
+        }
         space.flush()
-        tell(0, sharedPage, space)
+        if space.window != 0 { observer?.forgotten(page: 0, count: sharedPage, of: space) }
     }
 
     @inline(__always)
     private func tell(_ page: UInt32, _ count: UInt32, _ space: AddressSpaceTables) {
         if space.window != 0 { observer?.forgotten(page: page, count: count, of: space) }
         let end = UInt64(page) + UInt64(count)
-        if end > UInt64(sharedPage) {
-            let first = max(page, sharedPage)
+        let shared = min(sharedPage, linearOrigin)
+        if end > UInt64(shared) {
+            let first = max(page, shared)
             observer?.forgottenShared(first: first, count: end - UInt64(first))
             for other in spaces where other !== space && other.window != 0 {
                 observer?.forgotten(page: page, count: count, of: other)
@@ -260,7 +291,7 @@ public final class TranslationTables {
         for space in spaces { space.revokeWrites(host: host, space.journal) }
         current.revokeWrites(host: host, sharedJournal)
         let linear = UInt64(linearOrigin) + UInt64((host &- ram) >> 12)
-        if linear >= UInt64(sharedPage), linear < UInt64(TranslationTables.pages) {
+        if linear < UInt64(TranslationTables.pages) {
             current.revokeWrites(host: host, page: Int(linear))
         }
         observer?.writesRevoked(host: host)
