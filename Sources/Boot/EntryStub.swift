@@ -17,7 +17,19 @@ enum EntryStub {
 
     /// Whether `code` contains such a sequence.
     static func isPresent(in code: [UInt8]) -> Bool {
-        code.indices.contains { setsEAXToOne(code, $0) && leadsToHypercall(code, from: $0) }
+        // The hypercall is the rarest part, and found fast.
+        [[0xCD, 0x1F], [0x0F, 0x01, 0xC1]].contains { hypercall in
+            var from = 0
+            while let hit = code.firstIndex(of: hypercall, from: from) {
+                if (max(0, hit - longest)..<hit).contains(where: {
+                    setsEAXToOne(code, $0) && leadsToHypercall(code, from: $0)
+                }) {
+                    return true
+                }
+                from = hit + 1
+            }
+            return false
+        }
     }
 
     /// `mov $1,%eax` · `xor %eax,%eax; inc %eax` (two encodings) · `push $1; pop %eax`

@@ -50,6 +50,8 @@ final class BlockEmitter {
     /// Elements that one string instruction may move at a time in the window: what takes longer is interrupted in
     /// between.
     @exclusivity(unchecked) var repeatLimit: Int32 = 1 << 18
+    /// Whether cached descriptors are to be compared with the guest's table in memory.
+    @exclusivity(unchecked) var comparesDescriptors = false
     /// What ESP is still to be changed by.
     @exclusivity(unchecked) var stackDelta: Int32 = 0
     /// While the body of an access is emitted for the window.
@@ -134,7 +136,10 @@ final class BlockEmitter {
             let i = instructions[k]
             // Where a conditional jump leads, all flags may be read.
             let effects =
-                NativeSupport.handles(i) && i.operation != .jcc ? FlagEffects(i) : .byHelper
+                switch i.operation {
+                case .jcc, .pushf, .popf: FlagEffects.byHelper
+                default: NativeSupport.handles(i) ? FlagEffects(i) : .byHelper
+                }
             // A fault shows all flags as they were before the instruction.
             live[k] = NativeSupport.mayFault(i) ? FlagEffects.all : effects.before(live[k + 1])
         }

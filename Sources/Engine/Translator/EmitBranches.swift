@@ -10,7 +10,7 @@ extension BlockEmitter {
     // Stack
 
     /// Pushes what `body` stores to the operand it is given.
-    private func pushing(_ k: Int, _ body: @escaping (RM) -> Void) {
+    func pushing(_ k: Int, _ body: @escaping (RM) -> Void) {
         if usesWindow {
             windowAccess(k, at: Host.esp, -4, 4, .write, stackChange: -4, body)
             return

@@ -42,6 +42,9 @@ extension BlockEmitter {
         case .push: emitPush(k)
         case .pop: emitPop(k)
         case .pushSegment: emitPushSegment(k)
+        case .pushf: emitPushFlags(k)
+        case .popf: emitPopFlags(k)
+        case .cli, .sti: emitInterruptFlag(k)
         case .movFromSegment:
             a.op(
                 0xB7, map: 1, reg: hostRegister(i.destination.index),

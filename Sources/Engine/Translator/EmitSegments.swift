@@ -27,6 +27,7 @@ extension BlockEmitter {
         a.op(0x0B, reg: Host.r9, a.field(layout.segmentKey))
         a.op(0x3B, reg: Host.r9, cached(layout.cachedKey))
         fallBack(k, if: Condition.ne)
+        if comparesDescriptors { compareDescriptor(k) }
         let register = layout.segmentSelector(index)
         if index == SegmentIndex.ds || index == SegmentIndex.es {
             a.op(0xF6, reg: 0, cached(layout.cachedTraits))
@@ -48,6 +49,24 @@ extension BlockEmitter {
         a.load(Host.r10, cached(layout.cachedRegister + 8))
         a.store(a.field(register + 8), Host.r10)
         if i.operation == .popSegment { a.lea(Host.esp, .at(Host.esp, 4)) }
+    }
+
+    /// To the processor core unless the guest's table still has the descriptor that the cache's entry was made from.
+    private func compareDescriptor(_ k: Int) {
+        a.move(Host.r9, Host.r11)
+        a.op(0xC1, reg: 5, .register(Host.r9))  // SHR: 8 bytes a descriptor
+        a.byte(2)
+        a.op(0x03, reg: Host.r9, a.field(layout.gdtBase))
+        pageNumber(Host.r10, Host.r9)
+        a.op(0xC1, reg: 4, .register(Host.r10), wide: true)
+        a.byte(3)
+        a.op(0x03, reg: Host.r10, a.field(layout.systemReadTable), wide: true)
+        a.load64(Host.r10, .at(Host.r10))
+        a.op(0x85, reg: Host.r10, .register(Host.r10), wide: true)
+        fallBack(k, if: Condition.e)
+        a.load64(Host.r10, .sum(Host.r10, Host.r9))
+        a.op(0x3B, reg: Host.r10, cached(layout.cachedRaw), wide: true)
+        fallBack(k, if: Condition.ne)
     }
 
     /// A field of the cache's entry whose offset is in R11.

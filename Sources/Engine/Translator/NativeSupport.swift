@@ -41,7 +41,8 @@ enum NativeSupport {
     static func mayFault(_ i: Instruction) -> Bool {
         switch i.operation {
         case .lea, .nop, .prefetch: false
-        case .push, .pop, .pushSegment, .popSegment, .movToSegment, .call, .ret, .leave, .movs, .stos, .lods,
+        case .push, .pop, .pushSegment, .popSegment, .pushf, .popf, .cli, .sti, .movToSegment, .call, .ret,
+            .leave, .movs, .stos, .lods,
             .div, .idiv, .rdtsc, .x87, .mmx, .mmxImmediate, .emms, .sse, .sseNumeric, .sseImmediate,
             .sseCompare,
             .sseToGeneral, .sseFromGeneral, .sseMoveMask:
@@ -82,7 +83,8 @@ enum NativeSupport {
             // An address with ESP moves on before the segment's check.
             return i.operandSize == 4
                 && !(memory && i.base == UInt8(GPR.esp) && i.segment >= UInt8(SegmentIndex.fs))
-        case .pushSegment: return i.operandSize == 4
+        case .pushSegment, .pushf, .popf: return i.operandSize == 4
+        case .cli, .sti: return true
         case .movToSegment:
             return i.source.kind == .register && i.destination.index != UInt8(SegmentIndex.ss)
         case .popSegment: return i.operandSize == 4 && i.destination.index != UInt8(SegmentIndex.ss)

@@ -255,6 +255,7 @@ public final class Translator: Engine {
         if let found = cache.find(cpu.eip, pageEntry: pageEntry) { return found }
         if cache.code.room < Translator.blockRoom { cache.empty() }
         decode(host)
+        emitter.comparesDescriptors = !cpu.system.usesPrivateGDT
         guard !decoded.isEmpty else { return translateSplit(host) }
         return add(emitter.emit(decoded, eip: cpu.eip, host: host, flagsInHost: flagsInHost), host)
     }

@@ -50,6 +50,7 @@ extension CPU {
             if i.operation == .lgdt {
                 system.gdtBase = base
                 system.gdtLimit = UInt32(limit)
+                forgetSegments()
             } else {
                 system.idtBase = base
                 system.idtLimit = UInt32(limit)

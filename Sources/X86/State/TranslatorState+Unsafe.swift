@@ -135,7 +135,12 @@ public struct StateLayout: Sendable {
     public let segmentCache = StateLayout.offset(\.segmentCache)
     public let segmentKey = StateLayout.offset(\.segmentKey)
     /// Within an entry of the segment cache, which has 32 bytes.
-    public let cachedKey = 0, cachedTraits = 4, cachedRegister = 8
+    public let cachedKey = 0, cachedTraits = 4, cachedRegister = 8, cachedRaw = 24
+    public let gdtBase = StateLayout.offset(\.gdtBase)
+    public let systemReadTable = StateLayout.offset(\.systemReadTable)
+    public let cpl = StateLayout.offset(\.cpl)
+    public let interruptWaits = StateLayout.offset(\.interruptWaits)
+    public let interruptShadow = StateLayout.offset(\.interruptShadow)
     private let segments = StateLayout.offset(\.segments)
 
     public init() {}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Checked descriptors, kept while a paravirtual guest interface holds the descriptor table: it says when an entry
-// changes, so what a load of the same selector at the same privilege has found before is still true. Generated
-// code looks here before it asks the processor core.
+// Checked descriptors. While a paravirtual guest interface holds the descriptor table, it says when an entry
+// changes, so what a load of the same selector at the same privilege has found before is still true. Where the table is
+// in the guest's memory, the entry there is compared with the one of before. Generated code looks here before it asks the
+// processor core.
 
 /// What a load of one selector into a data segment register gives.
 public struct CachedSegment: BitwiseCopyable, Sendable {
@@ -11,7 +12,9 @@ public struct CachedSegment: BitwiseCopyable, Sendable {
     /// Bits 0 and 1: `SegmentRegister.simpleAccess`; bit 2: flat and writable.
     var traits: UInt32 = 0
     var register = SegmentRegister()
-    private var padding: (UInt32, UInt32, UInt32) = (0, 0, 0)
+    private var padding: UInt32 = 0
+    /// The descriptor as it was in the guest's table.
+    var raw: UInt64 = 0
 
     static let flat: UInt32 = 4
 }
@@ -31,13 +34,22 @@ extension CPU {
 
     /// Keeps what loading `selector` has just put into segment register `index` (ES, DS, FS or GS).
     func cacheSegment(_ index: Int, _ selector: UInt16) {
-        guard system.usesPrivateGDT, selector & 4 == 0, selector >> 3 < CPU.cachedSegments else { return }
+        guard selector & 4 == 0, selector >> 3 < CPU.cachedSegments else { return }
+        var raw: UInt64 = 0
+        if !system.usesPrivateGDT {
+            // Aligned, a descriptor lies in one page.
+            guard system.gdtBase & 7 == 0, UInt32(selector | 7) <= system.gdtLimit,
+                let found = try? loadSystem(system.gdtBase &+ UInt32(selector & 0xF8), as: UInt64.self)
+            else { return }
+            raw = found
+        }
         let register = self[segment: index]
         var entry = CachedSegment()
         entry.key = system.segmentKey | UInt32(selector)
         entry.traits = register.simpleAccess
         if register.isFlat && register.isWritable { entry.traits |= CachedSegment.flat }
         entry.register = register
+        entry.raw = raw
         system.segmentCache[Int(selector >> 3)] = entry
     }
 
@@ -46,6 +58,11 @@ extension CPU {
         system.segmentCache[index & (CPU.cachedSegments - 1)].key = 0
         let key = system.returnCache.key
         if Int(key >> 19) == index || Int(key & 0xFFFF) >> 3 == index { system.returnCache.key = 0 }
+    }
+
+    /// Forgets all, because the guest has loaded the address of another table.
+    func forgetSegments() {
+        for n in 0..<CPU.cachedSegments { system.segmentCache[n].key = 0 }
     }
 
     /// After a return to less privilege has been checked and carried out.
