@@ -18,7 +18,8 @@ enum EntryStub {
     /// Whether `code` contains such a sequence.
     static func isPresent(in code: [UInt8]) -> Bool {
         // The hypercall is the rarest part, and found fast.
-        [[0xCD, 0x1F], [0x0F, 0x01, 0xC1]].contains { hypercall in
+        let hypercalls: [[UInt8]] = [[0xCD, 0x1F], [0x0F, 0x01, 0xC1]]
+        return hypercalls.contains { hypercall in
             var from = 0
             while let hit = code.firstIndex(of: hypercall, from: from) {
                 if (max(0, hit - longest)..<hit).contains(where: {

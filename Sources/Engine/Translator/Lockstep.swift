@@ -51,7 +51,10 @@ public final class Lockstep: Engine {
     /// One block on both.
     private func step(_ cpu: CPU) -> Exit {
         guard cpu.attention == 0, let block = translator.preview(cpu),
-            block.allSatisfy(Lockstep.canRehearse)
+            block.allSatisfy(Lockstep.canRehearse),
+            // What lets a waiting interrupt in ends the block in ways of each engine's own.
+            !cpu.system.interruptWaits
+                || !block.contains(where: { $0.operation == .sti || $0.operation == .popf })
         else {
             skipped += 1
             return translator.run(cpu, budget: 1)
