@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make run     install what is missing, build, boot the built-in guest
+#   make run     install what is missing, build, boot Debian, or the built-in guest where there is no archive
 #   make test    install, build, run every test
 #
 #   make install installs the program, the built-in guest, the manual page and the shells' completions
@@ -29,7 +29,7 @@ guest: dependencies
 	$(MAKE) --no-print-directory -C Guests
 
 run: build guest
-	@Scripts/run-builtin-guest $(BINARY) $(GUEST)
+	@Scripts/run-guest $(BINARY) $(GUEST)
 
 test: lint build guest
 	@Scripts/fetch-busybox

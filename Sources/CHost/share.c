@@ -68,8 +68,11 @@ static void name_of(int fd, char *name, size_t size) { snprintf(name, size, "/pr
 int lguest_reopen(int fd, int flags) {
     char name[40];
     name_of(fd, name, sizeof name);
-    int result = open(name, flags | O_CLOEXEC);
-    return result >= 0 ? result : -errno;
+    // The one call for opening that the sandbox leaves; older hosts have none, and no sandbox for shares.
+    struct how how = {(uint64_t)(uint32_t)(flags | O_CLOEXEC), 0, 0};
+    long result = syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof how);
+    if (result < 0 && errno == ENOSYS) result = open(name, flags | O_CLOEXEC);
+    return result >= 0 ? (int)result : -errno;
 }
 
 int lguest_stat(int fd, struct stat *facts) { return fstat(fd, facts) == 0 ? 0 : -errno; }

@@ -145,6 +145,7 @@ public final class Session {
         var needs = SandboxNeeds()
         needs.opensSockets = configuration.networks.contains { $0.kind == .user }
         needs.children = devices.networks.compactMap(\.childProcess)
+        needs.folders = devices.folders.map { ($0.descriptor, $0.isReadOnly) }
         return needs
     }
 
@@ -162,7 +163,8 @@ public final class Session {
         let machine = try Machine(
             request, memoryBytes: configuration.memoryBytes, clock: clock, eventLoop: eventLoop,
             backend: console, devices: devices, engine: configuration.engine, symbolFile: symbols,
-            interface: configuration.interface)
+            interface: configuration.interface,
+            waitsForVirtioConsole: configuration.waitsForVirtioConsole)
         if let tracing { machine.record(for: tracing) }
         machine.keepsDevices = true
         machine.takesSamples = configuration.showStatistics

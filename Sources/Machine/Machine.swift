@@ -75,7 +75,7 @@ public final class Machine {
         _ request: BootRequest, memoryBytes: UInt64, clock: any HostClock, eventLoop: EventLoop,
         backend: any ConsoleBackend, devices: MachineDevices = MachineDevices(),
         engine choice: EngineChoice = .translator, symbolFile: SymbolTable? = nil,
-        interface interfaceChoice: InterfaceChoice? = nil
+        interface interfaceChoice: InterfaceChoice? = nil, waitsForVirtioConsole: Bool = false
     ) throws(LguestError) {
         let isPC = (interfaceChoice ?? InterfaceChoice(for: request.kernel)) == .bare
         var request = request
@@ -118,7 +118,8 @@ public final class Machine {
             memory: memory, interrupts: wires, ports: environment.ports, mmio: environment.mmio,
             windowBase: memory.ramSize, route: isPC ? { PCIRoute.input(slot: $0) } : nil)
         if isPC {
-            let pc = Machine.makePC(memory, environment, backend, bus)
+            let pc = Machine.makePC(
+                memory, environment, backend, bus, waitsForVirtioConsole: waitsForVirtioConsole)
             (interface, console) = (pc.interface, VirtioConsole(backend: pc.console))
             platform = pc.platform
             environment.identity = pc.interface

@@ -42,6 +42,8 @@ public struct MachineConfiguration: Sendable {
     public var statisticsFormat = StatisticsFormat.text
     /// Write names of generated code to a file for `perf`.
     public var hasPerfMap = false
+    /// On a PC: what is typed is for the virtio console alone, and waits for it.
+    public var waitsForVirtioConsole = false
     /// On which interface the kernel runs; nil for what suits it.
     public var interface: InterfaceChoice?
     /// How guest code is carried out.

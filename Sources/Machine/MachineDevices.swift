@@ -11,6 +11,8 @@ public struct MachineDevices {
     public private(set) var disks: [Disk] = []
     public private(set) var networks: [Network] = []
 
+    /// The shared folders.
+    public private(set) var folders: [P9Server] = []
     /// The standard streams, if the guest has them.
     public private(set) var streams: P9Streams?
 
@@ -39,6 +41,7 @@ public struct MachineDevices {
         }
         for share in configuration.shares {
             let server = try P9Server(path: share.path, isReadOnly: share.isReadOnly)
+            folders.append(server)
             all.append(VirtioP9(server: server, tag: share.tag))
         }
         if configuration.hasStreams {

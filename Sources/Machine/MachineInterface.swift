@@ -43,9 +43,9 @@ extension Machine {
     /// A PC for a stock kernel: its parts, its interface, and the console that serial port and virtio share.
     static func makePC(
         _ memory: GuestMemory, _ environment: MachineEnvironment, _ backend: any ConsoleBackend,
-        _ bus: VirtioPCIBus
+        _ bus: VirtioPCIBus, waitsForVirtioConsole: Bool
     ) -> (platform: Platform, interface: BareInterface, console: ConsoleSwitch) {
-        let console = ConsoleSwitch(backend)
+        let console = ConsoleSwitch(backend, waitsForVirtio: waitsForVirtioConsole)
         let platform = Platform(hostClock: environment.clock, start: environment.timestamp.start) {
             [console] in
             console.serialWrite($0)

@@ -7,9 +7,13 @@ import Support
 
 enum Abbreviations {
     /// The long options of `boot`.
-    static let boot = run + ["initrd", "block", "tunnet", "net", "rng", "balloon", "guest-decompress"]
+    static let boot = run + devices + ["initrd", "guest-decompress"]
+    /// The long options of `boot debian`.
+    static let debian = run + devices + ["memory", "flavour", "update", "disk", "create", "ssh-key"]
     /// The long options of `builtin`.
     static let builtin = run + ["memory"]
+
+    private static let devices = ["block", "tunnet", "net", "share", "rng", "balloon"]
 
     private static let run = [
         "verbose", "log-level", "stats", "engine", "perf-map", "name", "console", "timeout", "no-reboot",

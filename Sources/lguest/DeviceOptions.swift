@@ -31,6 +31,14 @@ struct DeviceOptions: ParsableArguments {
             valueName: "user|passt"), completion: .list(["user", "passt"]))
     var net: [String] = []
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Folder that the guest may mount by the 9P tag 'share' (the next ones: share2, ...), read-only "
+                + "unless ':rw' is said.",
+            valueName: "DIR[:rw]"), completion: .directory)
+    var share: [String] = []
+
     @Flag(name: .long, help: "A random number generator, fed by the host's.")
     var rng = false
 
@@ -43,6 +51,9 @@ struct DeviceOptions: ParsableArguments {
         for text in block { machine.disks.append(try DiskSpecification(parsing: text)) }
         for text in tunnet { machine.networks.append(try NetworkSpecification(tunnet: text)) }
         for text in net { machine.networks.append(try NetworkSpecification(net: text)) }
+        for (index, text) in share.enumerated() {
+            machine.shares.append(try ShareSpecification(parsing: text, tag: ShareSpecification.tag(index)))
+        }
         machine.hasRandom = rng
         if let balloon {
             let size = try MemorySize.amount(parsing: balloon)

@@ -17,7 +17,7 @@ struct ExecCommand: ParsableCommand {
         usage: "lguest exec [options] -- COMMAND [args ...]",
         discussion: """
             The guest is Debian's kernel with busybox, fetched when it is not there. Its working directory is \
-            the shared folder, by default the current one, read-only.
+            the first shared folder (--share DIR or --share DIR:rw), by default the current one, read-only.
             """)
 
     @Option(name: .long, help: ArgumentHelp("Another kernel: a vmlinux or bzImage.", valueName: "K"))
@@ -28,8 +28,12 @@ struct ExecCommand: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("The folder to share, ':rw' to let the guest change it.", valueName: "DIR[:rw]"))
-    var share = "."
+        help: ArgumentHelp(
+            "Run the command in the Debian system on this disk; ',overlay' keeps its changes out of FILE.",
+            valueName: "FILE"), completion: .file())
+    var disk: String?
+
+    @OptionGroup var devices: DeviceOptions
 
     @Option(name: .long, help: ArgumentHelp("Which of Debian's kernels.", valueName: "686|686-pae"))
     var flavour = DebianImage.Flavour.plain
@@ -45,6 +49,9 @@ struct ExecCommand: ParsableCommand {
     @Flag(name: .long, help: "At the end, print instructions, speed and time.")
     var stats = false
 
+    @Flag(name: .long, help: "Leave this process all its rights while the guest runs.")
+    var noSandbox = false
+
     @Argument(help: ArgumentHelp("The command and its arguments.", valueName: "COMMAND"))
     var words: [String]
 
@@ -52,6 +59,7 @@ struct ExecCommand: ParsableCommand {
         var options = SessionOptions()
         options.console = .file("/dev/null")
         options.restarts = false
+        options.isSandboxed = !noSandbox
         if let timeout {
             guard timeout > 0, timeout <= 1e9 else {
                 throw LguestError(.badInput, "a timeout of \(timeout) s makes no sense")
@@ -79,13 +87,21 @@ struct ExecCommand: ParsableCommand {
         if let found = DebianImage.find(flavour, in: cache) {
             image = found
         } else {
-            image = try DebianImage.fetch(flavour, into: cache) { StandardError.print("lguest: \($0)") }
+            image = try DebianImage.fetch(flavour, into: cache, progress: Progress())
         }
-        let shares = [try ShareSpecification(parsing: share, tag: "share")]
         var machine = MachineConfiguration(
             memoryBytes: try MemorySize(parsing: memory).bytes, kernelPath: kernel ?? image.kernelPath)
-        machine.initrdBytes = try image.commandInitramfs(words, shares: shares)
-        machine.shares = shares
+        try devices.apply(to: &machine)
+        if machine.shares.isEmpty {
+            machine.shares = [ShareSpecification(path: ".", tag: ShareSpecification.tag(0))]
+        }
+        var setup = DebianSetup()
+        (setup.shares, setup.hasNetwork) = (machine.shares, !machine.networks.isEmpty)
+        if let disk {
+            setup.hasDisk = true
+            machine.disks.insert(try DiskSpecification(parsing: disk), at: 0)
+        }
+        machine.initrdBytes = try image.commandInitramfs(words, setup)
         machine.interface = .bare
         machine.hasStreams = true
         machine.engine = engine

@@ -54,6 +54,8 @@ enum HostTools {
 
     static func remove(_ path: String) { unlink(path) }
 
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
     /// A new folder that only we can read.
     static func temporaryFolder() throws(LguestError) -> String {
         var name = Array(((ProcessFacts.environment("TMPDIR") ?? "/tmp") + "/lguest-XXXXXX").utf8CString)

@@ -33,7 +33,7 @@ struct ImagesCommand: ParsableCommand {
         func run() throws {
             let cache = try ImageCache()
             for flavour in flavours where DebianImage.find(flavour, in: cache) == nil {
-                _ = try DebianImage.fetch(flavour, into: cache) { StandardError.print("lguest: \($0)") }
+                _ = try DebianImage.fetch(flavour, into: cache, progress: Progress())
             }
         }
     }

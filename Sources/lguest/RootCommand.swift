@@ -53,7 +53,8 @@ struct RootCommand: ParsableCommand {
     /// Spells abbreviated options out where a guest is run.
     private static func withFullNames(_ words: [String]) throws(LguestError) -> [String] {
         switch words.first {
-        case "boot", DebianCommand.name: try Abbreviations.expand(words, among: Abbreviations.boot)
+        case "boot": try Abbreviations.expand(words, among: Abbreviations.boot)
+        case DebianCommand.name: try Abbreviations.expand(words, among: Abbreviations.debian)
         case "builtin", "demo": try Abbreviations.expand(words, among: Abbreviations.builtin)
         default: words
         }

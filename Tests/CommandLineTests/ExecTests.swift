@@ -57,4 +57,29 @@ struct ExecTests {
         #expect(lost.status == 2 && lost.errors.contains("/no/such"), "\(lost)")
         #expect(try Program.run(["exec"]).status != 0)
     }
+
+    @Test("boot debian: a shell, whose input may be there before it, and power-off")
+    func shell() throws {
+        let done = try Program.run(
+            ["boot", "debian", "--timeout=120", "--net=user"],
+            input: "echo $((6*7))-answers; ip -4 addr show eth0 | grep -c 10.0.2.15; exit\r")
+        #expect(done.status == 0, "\(done)")
+        let lines = done.output.replacingOccurrences(of: "\r", with: "").split(separator: "\n")
+        #expect(lines.contains("42-answers") && lines.contains("1"), "\(done.output)")
+        #expect(done.errors.isEmpty, "\(done.errors)")
+    }
+
+    @Test("two folders, and the network")
+    func more() throws {
+        try Program.withFolder { folder in
+            let done = try Program.run([
+                "exec", "--share", folder + ":rw", "--share", "/usr/share/keyrings", "--net=user", "--", "sh",
+                "-c",
+                "pwd; ls /work2 | grep -c gpg; echo x >/work2/x; echo y >y; wget -q -O - http://10.0.2.2:9/ || echo no",
+            ])
+            #expect(done.output.hasPrefix("/work\n") && done.output.hasSuffix("no\n"), "\(done)")
+            #expect(done.errors.contains("Read-only") && done.errors.contains("refused"), "\(done)")
+            #expect(FileManager.default.fileExists(atPath: folder + "/y"))
+        }
+    }
 }

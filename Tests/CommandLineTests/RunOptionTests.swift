@@ -67,6 +67,7 @@ struct RunOptionTests {
         for (text, list) in [
             (BootCommand.helpMessage(columns: 400), Abbreviations.boot),
             (BuiltinCommand.helpMessage(columns: 400), Abbreviations.builtin),
+            (DebianCommand.helpMessage(columns: 400), Abbreviations.debian),
         ] {
             var found: Set = ["help", "version"]
             for line in text.split(separator: "\n") where line.hasPrefix("  -") {

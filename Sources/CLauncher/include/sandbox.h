@@ -24,4 +24,11 @@ int lguest_sandbox_serve(const char *path);
 /// A refused call fails with EPERM and is named on standard error, each kind once.
 int lguest_sandbox_handle_refusals(void);
 
+/// Remembers a folder, by descriptor, in which this process will still open files; read-only ones not for writing.
+void lguest_sandbox_keep_folder(int folder, int is_read_only);
+
+/// Forbids this thread, and those that it makes, to open any file by name outside the folders remembered (Landlock, Linux
+/// 5.19). 0 or the negative of errno.
+int lguest_sandbox_keep_to_folders(void);
+
 #endif

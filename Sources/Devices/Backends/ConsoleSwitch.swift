@@ -9,10 +9,17 @@ public final class ConsoleSwitch: ConsoleBackend, ConsoleClient {
     private let backend: any ConsoleBackend
     private weak var client: (any ConsoleClient)?
     private var usesVirtio = false
+    /// Whether nothing is typed for the serial port: what comes too early waits for the virtio console.
+    private let waitsForVirtio: Bool
+    private var early: [UInt8] = []
+    private static let earlyLimit = 4096
     /// Gets what is typed for the serial port.
     public var serialInput: ([UInt8]) -> Void = { _ in }
 
-    public init(_ backend: any ConsoleBackend) { self.backend = backend }
+    public init(_ backend: any ConsoleBackend, waitsForVirtio: Bool = false) {
+        self.backend = backend
+        self.waitsForVirtio = waitsForVirtio
+    }
 
     /// Prints what came over the serial port.
     public func serialWrite(_ bytes: [UInt8]) { backend.write(bytes) }
@@ -27,15 +34,24 @@ public final class ConsoleSwitch: ConsoleBackend, ConsoleClient {
     public func stop() { backend.stop() }
 
     public func write(_ bytes: [UInt8]) {
-        usesVirtio = true
         backend.write(bytes)
+        guard !usesVirtio else { return }
+        usesVirtio = true
+        if !early.isEmpty { client?.consoleInput(early) }
+        early = []
     }
 
     public func pauseInput() { backend.pauseInput() }
     public func resumeInput() { backend.resumeInput() }
 
     public func consoleInput(_ bytes: [UInt8]) {
-        if usesVirtio { client?.consoleInput(bytes) } else { serialInput(bytes) }
+        if usesVirtio {
+            client?.consoleInput(bytes)
+        } else if waitsForVirtio {
+            early += bytes.prefix(Self.earlyLimit - early.count)
+        } else {
+            serialInput(bytes)
+        }
     }
 
     public func consoleWindowChanged() { client?.consoleWindowChanged() }

@@ -51,9 +51,11 @@ extension BlockEmitter {
                 a.field(layout.segmentSelector(Int(i.source.index))))
         case .movToSegment, .popSegment: emitLoadSegment(k)
         case .leave: emitLeave(k)
-        case .movs, .stos, .lods:
+        case .movs, .stos, .lods, .scas:
             if i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual]) {
                 emitString(k)
+            } else if i.operation == .scas {
+                emitScan(k)
             } else {
                 emitRepeat(k)
             }

@@ -122,7 +122,7 @@ extension BlockEmitter {
         }
     }
 
-    /// One element of MOVS, STOS or LODS, upwards.
+    /// One element of MOVS, STOS, LODS or SCAS, upwards.
     func emitString(_ k: Int) {
         let i = instructions[k]
         preserveFlags(k)
@@ -137,6 +137,11 @@ extension BlockEmitter {
             access(k, at: Host.rsi, Int(size), .read) { [self] rm in
                 emitSized(0x8A, size: size, reg: Host.rax, rm)
                 a.lea(Host.rsi, .at(Host.rsi, step))
+            }
+        case .scas:
+            access(k, at: Host.rdi, Int(size), .read) { [self] rm in
+                emitSized(0x3A, size: size, reg: Host.rax, rm)
+                a.lea(Host.rdi, .at(Host.rdi, step))
             }
         case .stos:
             access(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// REP MOVS and REP STOS: the host's own, on host addresses. In the window, source and destination may lie
+// REP MOVS, REP STOS and REPcc SCAS: the host's own, on host addresses. In the window, source and destination may lie
 // anywhere, and what faults half way is finished by the processor core; with flat tables both must lie within a
 // page.
 
@@ -82,6 +82,50 @@ extension BlockEmitter {
         shift(k, 0x01, Host.r10, Host.r11)
         repeated(k, size)
         shiftBack(k, Host.r10, Host.r11)
+    }
+
+    /// REPcc SCAS of bytes, as far as the page goes; the processor core looks at what comes behind.
+    func emitScan(_ k: Int) {
+        preserveFlags(k)
+        a.op(0xF7, reg: 0, a.field(layout.eflagsOther))
+        a.word(EFLAGS.df)
+        fallBack(k, if: Condition.ne)
+        // Without an element the flags stay as they are.
+        a.op(0x85, reg: Host.rcx, .register(Host.rcx))
+        fallBack(k, if: Condition.e)
+        entry(Host.r11, Host.rdi, Host.readTable)
+        fallBack(k, if: Condition.e)
+        a.move(Host.r9, Host.rdi)
+        a.alu(4, .register(Host.r9), 0xFFF)
+        a.op(0xF7, reg: 3, .register(Host.r9))  // NEG
+        a.alu(0, .register(Host.r9), 0x1000)
+        a.op(0x3B, reg: Host.r9, .register(Host.rcx))
+        a.op(0x47, map: 1, reg: Host.r9, .register(Host.rcx))  // CMOVA
+        a.move(Host.r10, Host.rcx)
+        a.op(0x2B, reg: Host.r10, .register(Host.r9))
+        a.move(Host.rcx, Host.r9)
+        a.op(0x01, reg: Host.r11, .register(Host.rdi), wide: true)
+        a.op(0xF7, reg: 3, .register(Host.r11), wide: true)
+        let untilEqual = instructions[k].prefixes.contains(.repeatNotEqual)
+        a.byte(untilEqual ? 0xF2 : 0xF3)
+        a.byte(0xAE)
+        // Back to guest registers; LEA keeps the flags.
+        a.lea(Host.rcx, .sum(Host.rcx, Host.r10))
+        a.lea(Host.rdi, .sum(Host.rdi, Host.r11))
+        let goesOn = a.jump(if: untilEqual ? Condition.ne : Condition.e)
+        place = .host
+        outOfLine.append { [self] in
+            a.bind(goesOn)
+            let isDone = a.shortJump(0xE3)  // JRCXZ
+            // A fault in the next page shows the flags of the last element here.
+            a.saveFlags(layout)
+            a.immediate(Host.r11, addHelper(k, endsBlock: false))
+            a.call(thunks.helper)
+            a.restoreFlags(layout)
+            a.jump(to: ends[k])
+            a.bindShort(isDone)
+            a.jump(to: ends[k])
+        }
     }
 
     /// The table's entry for the page of an address, and whether there is one in ZF.

@@ -61,6 +61,10 @@ struct FlagEffects {
         case .cmc: self = FlagEffects(reads: FlagEffects.carry, writes: FlagEffects.carry)
         case .lahf: self = FlagEffects(reads: FlagEffects.all & ~FlagEffects.overflow)
         case .sahf: self = FlagEffects(writes: FlagEffects.all & ~FlagEffects.overflow)
+        case .scas:
+            // Without an element to look at, all flags stay.
+            let repeats = !i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
+            self = repeats ? FlagEffects(reads: FlagEffects.all) : .writesAll
         case .sseCompare: self = .writesAll
         case .x87:
             let code = UInt16(i.opcode) << 8 | UInt16(i.modRM)

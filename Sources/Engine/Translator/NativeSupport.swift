@@ -42,7 +42,7 @@ enum NativeSupport {
         switch i.operation {
         case .lea, .nop, .prefetch: false
         case .push, .pop, .pushSegment, .popSegment, .pushf, .popf, .cli, .sti, .movToSegment, .call, .ret,
-            .leave, .movs, .stos, .lods,
+            .leave, .movs, .stos, .lods, .scas,
             .div, .idiv, .rdtsc, .x87, .mmx, .mmxImmediate, .emms, .sse, .sseNumeric, .sseImmediate,
             .sseCompare,
             .sseToGeneral, .sseFromGeneral, .sseMoveMask:
@@ -100,6 +100,10 @@ enum NativeSupport {
             return i.addressSize == 4 && !(repeats && i.operation == .lods)
                 && i.segment != UInt8(SegmentIndex.fs) && i.segment != UInt8(SegmentIndex.gs)
                 && i.segment != UInt8(SegmentIndex.cs)
+        // Single elements, as comparisons of strings use them, and searches for a byte, which say how long a string is.
+        case .scas:
+            return i.addressSize == 4
+                && (i.source.size == 1 || i.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual]))
         default: return FloatingSupport.handles(i)
         }
     }

@@ -10,37 +10,62 @@ struct DebianArchive {
     private static let listsAreFresh = 86_400
 
     let folder: String
-    /// Says what is being done, in one line.
-    let progress: (String) -> Void
+    let progress: Progress
 
-    init(cache: ImageCache, progress: @escaping (String) -> Void) throws(LguestError) {
+    init(cache: ImageCache, progress: Progress) throws(LguestError) {
         folder = cache.folder + "/apt"
         self.progress = progress
         for part in ["/state/lists/partial", "/cache/archives/partial", "/packages"] {
             try HostFolders.create(folder + part)
         }
         if !HostFolders.exists(folder + "/status") { try HostFolders.write([], to: folder + "/status") }
+        try HostFolders.write(Array(Self.sources.utf8), to: folder + "/sources.list")
+    }
+
+    /// The archive of the last release with kernels for i386.
+    private static let sources = """
+        deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main
+        deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://security.debian.org/debian-security \
+        bookworm-security main
+
+        """
+
+    /// Whether the host's own list of archives is for that release.
+    private static var hostHasRelease: Bool {
+        let facts = HostFolders.contents("/etc/os-release").map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return facts.split(separator: "\n").contains("VERSION_CODENAME=bookworm")
     }
 
     private var options: [String] {
-        [
-            "APT::Architecture=i386", "APT::Architectures=i386", "Dir::State=\(folder)/state",
-            "Dir::State::status=\(folder)/status", "Dir::Cache=\(folder)/cache", "APT::Sandbox::User=",
-            "Acquire::Languages=none", "Acquire::Retries=2", "APT::Install-Recommends=0",
-        ].flatMap { ["-o", $0] }
+        let lists = ["Dir::Etc::sourcelist=\(folder)/sources.list", "Dir::Etc::sourceparts=-"]
+        return
+            ((Self.hostHasRelease ? [] : lists) + [
+                "APT::Architecture=i386", "APT::Architectures=i386", "Dir::State=\(folder)/state",
+                "Dir::State::status=\(folder)/status", "Dir::Cache=\(folder)/cache", "APT::Sandbox::User=",
+                "Acquire::Languages=none", "Acquire::Retries=2", "APT::Install-Recommends=0",
+            ]).flatMap { ["-o", $0] }
     }
 
     private func apt(_ program: String, _ words: [String], in place: String? = nil) throws(LguestError)
         -> HostProgram.Result
     {
-        try HostProgram.run([program, "-q"] + options + words, in: place, package: "apt")
+        let status = ["-o", "APT::Status-Fd=\(HostProgram.statusDescriptor)"]
+        return try HostProgram.run(
+            [program, "-q"] + options + status + words, in: place, package: "apt"
+        ) { [progress] line in
+            // "dlstatus:NUMBER:PERCENT:WORDS"
+            let fields = line.split(separator: ":")
+            if fields.first == "dlstatus", fields.count > 2, let percent = Double(fields[2]) {
+                progress.update(percent / 100)
+            }
+        }
     }
 
     /// Fetches the lists of packages, unless that has been done not long ago.
     func update() throws(LguestError) {
         let stamp = folder + "/updated"
         if let age = HostFolders.age(stamp), age < Self.listsAreFresh { return }
-        progress("reading the package lists")
+        progress.begin("reading the package lists")
         // A part of the archive may be out of order without harm: the download decides.
         let result = try apt("apt-get", ["update"])
         if result.succeeded { try HostFolders.write([], to: stamp) }
@@ -66,7 +91,7 @@ struct DebianArchive {
         HostFolders.removeTree(place)
         try HostFolders.create(place)
         defer { HostFolders.removeTree(place) }
-        progress("fetching \(packages.joined(separator: ", "))")
+        progress.begin("fetching \(packages.joined(separator: ", "))")
         let result = try apt("apt-get", ["download"] + packages, in: place)
         guard result.succeeded else {
             let reason =
@@ -75,7 +100,7 @@ struct DebianArchive {
                 .host, "the packages cannot be fetched: \(String(reason).asOneLine)",
                 hint: "'lguest builtin' needs no network")
         }
-        progress("unpacking")
+        progress.begin("unpacking")
         let files = HostFolders.list(place).filter { $0.hasSuffix(".deb") }
         for file in files {
             let unpacked = try HostProgram.run(

@@ -39,12 +39,13 @@ public struct DebianImage: Sendable {
     /// The image in the cache, or nil.
     public static func find(_ flavour: Flavour, in cache: ImageCache) -> DebianImage? {
         let image = DebianImage(flavour: flavour, folder: cache.path(name(flavour)))
-        return HostFolders.exists(image.folder + "/description") ? image : nil
+        let isWhole = ["/description", "/lib/modules"].allSatisfy { HostFolders.exists(image.folder + $0) }
+        return isWhole ? image : nil
     }
 
     /// Fetches it. Throws `.host` when the host has no apt, no archive or no network.
     public static func fetch(
-        _ flavour: Flavour, into cache: ImageCache, progress: @escaping (String) -> Void
+        _ flavour: Flavour, into cache: ImageCache, progress: Progress
     ) throws(LguestError) -> DebianImage {
         let archive = try DebianArchive(cache: cache, progress: progress)
         try archive.update()
@@ -56,6 +57,8 @@ public struct DebianImage: Sendable {
         do throws(LguestError) {
             let files = try archive.unpack([kernel, "busybox-static"], into: work + "/root")
             try collect(from: work + "/root", into: work)
+            try collectTree(from: work + "/root", into: work)
+            progress.end()
             HostFolders.removeTree(work + "/root")
             let description = files.map { $0.replacing("%3a", with: ":") }.joined(separator: " ")
             try HostFolders.write(Array(description.utf8), to: work + "/description")
@@ -93,25 +96,67 @@ public struct DebianImage: Sendable {
         throw LguestError(.host, "the package busybox-static holds no busybox")
     }
 
+    /// What a Debian system on disk may ask for by name, below the kernel's modules: all but the drivers of hardware
+    /// that is not there.
+    private static let tree = [
+        "arch", "block", "crypto", "fs", "lib", "mm", "net", "security", "drivers/block", "drivers/char",
+        "drivers/md", "drivers/net", "drivers/virtio",
+    ]
+    /// And of those, what is left out all the same.
+    private static let notInTree = [
+        "drivers/net/ethernet", "drivers/net/wireless", "drivers/net/usb", "drivers/net/can",
+    ]
+
+    /// The modules that a system on disk finds in /lib/modules, and their indices.
+    private static func collectTree(from root: String, into folder: String) throws(LguestError) {
+        for base in ["/lib/modules", "/usr/lib/modules"] {
+            guard let release = HostFolders.list(root + base).first else { continue }
+            let source = "\(root)\(base)/\(release)"
+            let target = "\(folder)/lib/modules/\(release)"
+            for part in tree where HostFolders.exists("\(source)/kernel/\(part)") {
+                let place = "\(target)/kernel/\(part)".split(separator: "/").dropLast().joined(separator: "/")
+                try HostFolders.create("/" + place)
+                try HostFolders.move("\(source)/kernel/\(part)", to: "\(target)/kernel/\(part)")
+            }
+            for part in notInTree { HostFolders.removeTree("\(target)/kernel/\(part)") }
+            for name in HostFolders.list(source) where name.hasPrefix("modules.") {
+                try HostFolders.move("\(source)/\(name)", to: "\(target)/\(name)")
+            }
+            // Without its indices modprobe(8) finds nothing; what the guest itself needs comes without.
+            try? HostPrograms.run(
+                ["depmod", "--basedir", folder, release], package: "kmod", quietly: true)
+        }
+    }
+
+    /// Where `collectTree` has put them, for a share: /lib/modules of the guest.
+    public var moduleTree: String? {
+        let path = folder + "/lib/modules"
+        return HostFolders.list(path).isEmpty ? nil : path
+    }
+
     /// The command line with which the image starts: the serial port until there is the virtio console; without the
     /// self-tests of the kernel's ciphers and without the search for ISA cards, which take seconds.
     public static let commandLine = "console=ttyS0 quiet cryptomgr.notests noisapnp"
 
     /// An initramfs that ends in a shell.
-    public func shellInitramfs() throws(LguestError) -> [UInt8] {
-        try initramfs(script: DebianScripts.shell)
+    public func shellInitramfs(_ setup: DebianSetup) throws(LguestError) -> [UInt8] {
+        try initramfs(script: DebianScripts.shell(setup))
     }
 
-    /// Where a command finds the shared folder in the guest.
-    public static let sharedFolder = "/work"
+    /// An initramfs that goes on with the system on the first disk.
+    public func diskInitramfs() throws(LguestError) -> [UInt8] {
+        try initramfs(script: DebianScripts.disk)
+    }
 
-    /// An initramfs that runs `words` with the streams of this process, in the shared folder if there is one.
-    public func commandInitramfs(
-        _ words: [String], shares: [ShareSpecification]
-    ) throws(LguestError) -> [UInt8] {
+    /// What that system is told beside `commandLine`: its network card is eth0, and its one login prompt is on the virtio
+    /// console.
+    public static let diskCommandLine = "net.ifnames=0 systemd.mask=serial-getty@ttyS0.service"
+
+    /// An initramfs that runs `words` with the streams of this process, in the first shared folder if there is one.
+    public func commandInitramfs(_ words: [String], _ setup: DebianSetup) throws(LguestError) -> [UInt8] {
         let quoted = words.map { "'" + $0.replacing("'", with: "'\\''") + "'" }.joined(separator: " ")
         return try initramfs(
-            script: DebianScripts.command(shares: shares, folder: Self.sharedFolder),
+            script: DebianScripts.command(setup),
             files: ["command": "exec \(quoted)\n"])
     }
 

@@ -40,6 +40,11 @@ public enum Sandbox {
         try check(lguest_forbid_new_privileges(), "no_new_privs")
         try check(lguest_drop_capabilities(), "giving up capabilities")
         prepare(needs)
+        // Hosts before Linux 5.19 cannot do that: what they leave are the checks of each path.
+        for folder in needs.folders {
+            lguest_sandbox_keep_folder(folder.descriptor, folder.isReadOnly ? 1 : 0)
+        }
+        if !needs.folders.isEmpty { _ = lguest_sandbox_keep_to_folders() }
         try check(lguest_sandbox_handle_refusals(), "a signal handler")
         try load(SandboxRules.rules(needs, process: getpid()))
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which system calls a running guest's process may make, and why. Everything is open by then, so nothing here
-// opens, creates, renames or removes a file, starts a program, or looks at another process.
+// opens, creates, renames or removes a file (but in shared folders), starts a program, or looks at another process.
 //
 // The numbers are those of Linux on x86-64: <bits/mman-linux.h>, <bits/sched.h>, <asm-generic/ioctls.h>,
 // <bits/fcntl-linux.h>, <bits/socket.h>.
@@ -16,6 +16,8 @@
 public struct SandboxNeeds: Sendable {
     /// It opens sockets to the internet: libslirp does.
     public var opensSockets = false
+    /// Descriptors of the folders that the guest shares, and whether it may change them.
+    public var folders: [(descriptor: Int32, isReadOnly: Bool)] = []
     /// Processes of ours that may be ended by a signal.
     public var children: [Int32] = []
 
@@ -33,6 +35,8 @@ enum SandboxRules {
     static func rules(_ needs: SandboxNeeds, process: Int32) -> [SystemCallRule] {
         let fixed = files + events + memory + threads + time + sockets
         return fixed + signals(process, needs.children) + (needs.opensSockets ? internet : [])
+            + (needs.folders.isEmpty ? [] : folders)
+            + (needs.folders.contains { !$0.isReadOnly } ? changes : [])
     }
 
     private static func plain(_ names: String) -> [SystemCallRule] {
@@ -106,6 +110,14 @@ enum SandboxRules {
                 SystemCallRule("kill", .equal(0, UInt64($0)), .equal(1, UInt64(SIGTERM)))
             }
     }
+
+    /// Shared folders: their files are opened below their descriptors. A filter cannot see that; `Landlock` does.
+    private static let folders = plain("openat2 readlinkat getdents64 fstatfs")
+
+    private static let changes = plain(
+        """
+        mkdirat mknodat symlinkat linkat unlinkat renameat chmod fchmodat fchownat utimensat
+        """)
 
     /// libslirp: sockets of IPv4 and IPv6 only.
     private static let internet =

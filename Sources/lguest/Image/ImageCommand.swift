@@ -50,6 +50,10 @@ struct ImageCreateCommand: ParsableCommand {
         guard !output.hasPrefix("-") else {
             throw LguestError(.badInput, "an image's name cannot begin with '-'", hint: "put ./ before it")
         }
+        try create(bytes)
+    }
+
+    private func create(_ bytes: Int64) throws(LguestError) {
         try HostTools.createFile(output, bytes: bytes)
         do throws(LguestError) {
             try fill()
@@ -57,6 +61,14 @@ struct ImageCreateCommand: ParsableCommand {
             HostTools.remove(output)
             throw error
         }
+    }
+
+    /// An ext4 image of `size` at `path`, filled with what is in a tar file.
+    static func create(_ path: String, size: String, fromTar tar: String) throws(LguestError) {
+        var command = ImageCreateCommand()
+        (command.size, command.fromTar, command.fromDir) = (size, tar, nil)
+        (command.type, command.output) = (.ext4, path)
+        try command.create(try ImageSize.bytes(size))
     }
 
     private func fill() throws(LguestError) {

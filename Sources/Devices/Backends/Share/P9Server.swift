@@ -38,7 +38,9 @@ public final class P9Server {
     private static let gone: [UInt8] = Array("/./deleted".utf8)
 
     let root: HostFile
-    let isReadOnly: Bool
+    public let isReadOnly: Bool
+    /// The folder's own.
+    public var descriptor: Int32 { root.descriptor }
     private var fids: [UInt32: Fid] = [:]
     /// The same by path.
     private var fidsByPath: [[UInt8]: [Fid]] = [:]

@@ -7,6 +7,11 @@ import Support
 public struct ShareSpecification: Equatable, Sendable {
     /// The tag of the standard streams.
     public static let streamsTag = "lguest.streams"
+    /// The tag of the kernel's modules.
+    public static let modulesTag = "lguest.modules"
+
+    /// The tag of the share that is the `index`-th on the command line: share, share2, share3 ...
+    public static func tag(_ index: Int) -> String { index == 0 ? "share" : "share\(index + 1)" }
 
     public var path: String
     /// By which the guest mounts it.
