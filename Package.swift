@@ -45,10 +45,14 @@ let package = Package(
         .target(
             name: "GuestInterfaces", dependencies: ["Support", "Engine", "Devices", "Tap"],
             swiftSettings: strict),
+        .systemLibrary(name: "CDwarf", providers: [.apt(["libdw-dev"])]),
+        .target(name: "Debug", dependencies: ["Support", "X86", "Devices", "CDwarf"], swiftSettings: strict),
+        .target(name: "Monitor", dependencies: ["Support", "Devices", "Trace"], swiftSettings: strict),
         .target(
             name: "Machine",
             dependencies: [
-                "Boot", "CHost", "Devices", "Engine", "GuestInterfaces", "Support", "Tap", "Trace",
+                "Boot", "CHost", "Debug", "Devices", "Engine", "GuestInterfaces", "Monitor", "Support", "Tap",
+                "Trace",
             ],
             swiftSettings: strict),
         .target(name: "CLauncher"),
@@ -59,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "lguest",
             dependencies: [
-                "LguestKit", "Boot", "Support",
+                "LguestKit", "Boot", "Monitor", "Support",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -77,6 +81,8 @@ let package = Package(
         .testTarget(
             name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory", "CCompression"],
             swiftSettings: strict),
+        .testTarget(name: "DebugTests", dependencies: ["Debug"], swiftSettings: strict),
+        .testTarget(name: "MonitorTests", dependencies: ["Monitor"], swiftSettings: strict),
         .testTarget(
             name: "TraceTests", dependencies: ["Trace", "Tap", "Support", "GuestMemory"],
             swiftSettings: strict),
@@ -90,7 +96,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "lguest", "LguestKit", "Boot", "Support", "TestSupport", "sandbox-probe", "container-profile",
+                "lguest", "LguestKit", "Boot", "Support", "TestSupport", "Trace", "sandbox-probe",
+                "container-profile",
             ],
             swiftSettings: strict),
         .target(name: "CRawCalls", path: "Tests/Support/CRawCalls"),

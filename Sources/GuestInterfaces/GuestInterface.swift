@@ -68,7 +68,17 @@ public protocol GuestInterface: AnyObject {
     var hasWaitingInterrupts: Bool { get }
     /// When the next timer is due, in nanoseconds of the monotonic host clock.
     var nextTimer: UInt64? { get }
+    /// Whether the guest has a handler for non-maskable interrupts.
+    func canTakeNMI(_ cpu: CPU) -> Bool
+    /// Raises one now, between two instructions; ends HALT.
+    func raiseNMI(_ cpu: CPU) throws(GuestDeath)
     var counters: InterfaceCounters { get }
     /// What else this interface counts, for `--stats`, in the order to be shown.
     var details: [CounterReading] { get }
+}
+
+// For interfaces to kernels that know no non-maskable interrupts.
+extension GuestInterface {
+    public func canTakeNMI(_ cpu: CPU) -> Bool { false }
+    public func raiseNMI(_ cpu: CPU) throws(GuestDeath) {}
 }

@@ -5,8 +5,10 @@
 // the same kernel and initrd files anew and keeps disks, networks and console.
 
 import Boot
+import Debug
 import Devices
 import Machine
+import Monitor
 import Support
 import Trace
 
@@ -29,6 +31,9 @@ public final class Session {
     private let terminal: TerminalBackend?
     private let tracing: Tracing?
     private let symbols: SymbolTable?
+    private let debugger: GDBServer?
+    private let coreFile: CoreFile?
+    private let monitor: MonitorServer?
     /// The machine that runs now.
     private weak var machine: Machine?
     private var isConfined = false
@@ -53,6 +58,14 @@ public final class Session {
         devices = try MachineDevices(configuration, eventLoop: eventLoop) { log.line(.warning, $0) }
         symbols = try Self.symbols(configuration)
         tracing = try Self.tracing(configuration, options, log)
+        if let wanted = options.debugger {
+            debugger = try GDBServer(wanted.address, eventLoop: eventLoop) { log.line(.info, $0) }
+        } else {
+            debugger = nil
+        }
+        coreFile = try options.corePath.map(CoreFile.init(path:))
+        let screen = TerminalScreen()
+        monitor = try Self.openMonitor(configuration, options, screen, eventLoop, log)
         let backend: any ConsoleBackend
         switch options.console {
         case .stdio: backend = TerminalBackend(eventLoop: eventLoop, clock: clock)
@@ -67,7 +80,7 @@ public final class Session {
         case .unix(let path): backend = try StreamConsole(socket: path, eventLoop: eventLoop)
         }
         terminal = backend as? TerminalBackend
-        console = KeptConsole(backend)
+        console = KeptConsole(monitor == nil ? backend : ScreenConsole(backend, screen))
         terminal?.onUserInterrupt = { [weak self] in self?.machine?.stop(.userInterrupt) }
         terminal?.onWarning = { log.line(.warning, $0) }
         terminal?.onNotice = { log.line(.info, $0) }
@@ -80,6 +93,7 @@ public final class Session {
         defer {
             console.end()
             tracing?.finish()
+            debugger?.close()
             devices.close()
         }
         let identity = try Identity(username: options.username, chroot: options.chroot)
@@ -94,6 +108,9 @@ public final class Session {
         while true {
             let machine = try makeMachine(log)
             self.machine = machine
+            try attachDebugger(to: machine, isFirst: !isConfined, log)
+            try monitor?.serve(machine)
+            machine.onHolding { [weak monitor] in monitor?.tell($0 ? "stopped" : "running") }
             if !isConfined {
                 if options.isSandboxed { Sandbox.prepare(sandboxNeeds) }
                 try identity.assume()
@@ -106,7 +123,11 @@ public final class Session {
                 reportStatistics(machine)
             }
             perfMap?.flush()
-            guard outcome == .restart, options.restarts else { return outcome }
+            guard outcome == .restart, options.restarts else {
+                monitor?.close(outcome: outcome.word)
+                return outcome
+            }
+            monitor?.tell("restarted")
             log.line(.info, "the guest restarts")
         }
     }
@@ -151,6 +172,7 @@ public final class Session {
             perfMap = map
             try machine.list(in: map)
         }
+        machine.coreFile = coreFile
         if configuration.hasStatusPort { machine.addStatusPort() }
         devices.streams?.onStatus = { [weak machine] in machine?.stop(.guestStatus($0)) }
         log.line(
@@ -158,6 +180,33 @@ public final class Session {
             "\(configuration.kernelPath): Linux \(machine.kernel.linuxVersion?.description ?? "?"), entry 0x"
                 + String(machine.kernel.entryPoint, radix: 16) + ", \(configuration.memoryBytes >> 20) MiB")
         return machine
+    }
+
+    private func attachDebugger(to machine: Machine, isFirst: Bool, _ log: Log) throws(LguestError) {
+        guard let debugger, let wanted = options.debugger else { return }
+        let waits = wanted.waits && isFirst
+        try debugger.serve(machine)
+        machine.debug(with: debugger, waits: waits)
+        // What the user asked for, so it is said at every level.
+        let verb = waits ? "the guest waits for" : "the guest can be debugged by"
+        if isFirst { log.line(.error, "\(verb) gdb: target remote \(debugger.target)") }
+    }
+
+    /// A guest that was given a name must be found by it; another one need not.
+    private static func openMonitor(
+        _ configuration: MachineConfiguration, _ options: SessionOptions, _ screen: TerminalScreen,
+        _ eventLoop: EventLoop, _ log: Log
+    ) throws(LguestError) -> MonitorServer? {
+        guard options.hasControlSocket else { return nil }
+        do throws(LguestError) {
+            return try ControlSocket.open(
+                name: options.name, engine: configuration.engine.rawValue, screen: screen,
+                eventLoop: eventLoop)
+        } catch {
+            if options.name != nil, error.code == .badInput { throw error }
+            log.line(options.name == nil ? .info : .warning, "no control socket: \(error)")
+            return nil
+        }
     }
 
     private func scheduleTimeout() {

@@ -22,5 +22,13 @@ public struct SessionOptions: Sendable {
     /// Closed before the guest's first instruction: what the process was given and nobody needs.
     public var unneededDescriptors: [Int32] = []
 
+    /// Where a debugger may connect; nil for nowhere.
+    public var debugger: DebuggerOption?
+
+    /// Whether the guest has a control socket, by which `lguest ps` and `lguest monitor` find it.
+    public var hasControlSocket = false
+    /// A file for the guest's memory and registers if it dies, as an ELF core; nil for none.
+    public var corePath: String?
+
     public init() {}
 }

@@ -3,6 +3,7 @@
 // What a person gets to see when a guest cannot go on: the reason, the place by symbol, the
 // instruction, the registers, the segments, how it got there, and what may help.
 
+import Debug
 import Engine
 import GuestInterfaces
 import Support
@@ -18,7 +19,7 @@ struct CrashReport {
             return
         }
         let cpu = machine.cpu
-        let symbols = machine.kernel.symbols
+        let symbols = machine.symbols.current
         var lines = ["lguest: the guest was stopped: \(death.reason)"]
         func place(_ address: UInt32) -> String {
             symbols?.lookup(address).map { "\(hex(address))  \($0)" } ?? hex(address)
@@ -53,6 +54,7 @@ struct CrashReport {
                 lines.append("    \(place(system.branches[Int((system.branchCursor &- n) & 15)]))")
             }
         }
+        lines += CrashReport.stack(machine, place)
         lines.append(
             "  after \(cpu.instructions) instructions, kernel \(machine.kernel.linuxVersion?.description ?? "of unknown version")"
         )
@@ -68,6 +70,25 @@ struct CrashReport {
         topic.contains(" ") ? "'\(topic)'" : topic
     }
 
+    /// The kernel's stack trace, with source lines where the kernel file has them. A question mark stands before
+    /// what may be left over from an earlier call.
+    private static func stack(_ machine: Machine, _ place: (UInt32) -> String) -> [String] {
+        let frames = StackTrace(machine).frames()
+        guard frames.count > 1 else { return [] }
+        let source = machine.debugFile.flatMap(SourceLines.init)
+        let rows = frames.enumerated().map { index, frame in
+            // A return address is behind the call; the line is that of the call.
+            let at = source?.line(of: index == 0 ? frame.address : frame.address &- 1)
+            return (mark: frame.isCertain ? "  " : "? ", text: place(frame.address), line: at)
+        }
+        let width = rows.map(\.text.count).max() ?? 0
+        return ["  stack, innermost first:"]
+            + rows.map { row in
+                let line = row.line.map { String(repeating: " ", count: width - row.text.count + 2) + $0 }
+                return "  " + row.mark + row.text + (line ?? "")
+            }
+    }
+
     /// The instruction at EIP, with its bytes.
     private static func instruction(_ machine: Machine) -> String {
         let cpu = machine.cpu
@@ -79,7 +100,7 @@ struct CrashReport {
         }
         guard !bytes.isEmpty else { return "(the page tables map nothing there)" }
         let size: Disassembler.CodeSize = cpu.mode.contains(.code32) ? .bits32 : .bits16
-        let disassembler = Disassembler(symbols: machine.kernel.symbols)
+        let disassembler = Disassembler(symbols: machine.symbols.current)
         let line = disassembler.instruction(bytes, at: cpu.eip, codeSize: size)
         let shown = line.isValid ? Array(bytes.prefix(line.length)) : Array(bytes.prefix(8))
         return "\(shown.asHexBytes)    \(line.text)"

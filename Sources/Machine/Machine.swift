@@ -4,6 +4,7 @@
 // the thread that calls `run`.
 
 import Boot
+import Debug
 import Devices
 import Engine
 import GuestInterfaces
@@ -37,12 +38,20 @@ public final class Machine {
     let platform: Platform?
     let devices: MachineDevices
     public let kernel: LoadedKernel
+    let kernelName: String
+    /// The kernel's file where it may have debug information: one that was not unpacked.
+    let debugFile: InputFile?
+    /// Where the guest goes when it dies.
+    public var coreFile: CoreFile?
     private var stopRequested: MachineOutcome?
     /// Exits of the engine that came to the run loop.
     var exitCounts = ExitCounts()
     let hostTime = HostTime()
     /// Whether samples of the thread's CPU time are taken; `startSampling` has been called on it.
     public var takesSamples = false
+    var isStopRequested: Bool { stopRequested != nil }
+    /// Whoever holds the guest still: a debugger, the monitor.
+    let control = RunControl()
     /// Called when all is ready, right before the guest's first instruction.
     public var onStart: () -> Void = {}
     /// Whether the devices stay open after `run`, for the machine that comes after a restart.
@@ -51,6 +60,7 @@ public final class Machine {
     public let symbols: GuestSymbols
     let observer: GuestObserver
     private var trace: MachineTrace?
+    var isTraced: Bool { trace != nil }
     private var lastPoll: UInt64 = 0
     private var pollInterval = Machine.pollInterval
     public private(set) var startTime: UInt64
@@ -91,6 +101,8 @@ public final class Machine {
         environment.cpu = storage.cpu
         if isPC { memory.hole = PCLayout.graphics }
         kernel = try request.load(into: memory)
+        kernelName = request.kernel.file.name
+        debugFile = request.kernel.container == nil ? request.kernel.file : nil
         engine = try Machine.makeEngine(choice, memory, storage)
         symbols = GuestSymbols(symbolFile ?? kernel.symbols, storage.cpu, clock: clock)
         observer = GuestObserver(storage.cpu, symbols)
@@ -160,13 +172,18 @@ public final class Machine {
         }
         interface.start(cpu, entryPoint: kernel.entryPoint)
         onStart()
-        defer { trace?.finish() }
         hostTime.begin(cpu, engine, samples: takesSamples)
-        defer { hostTime.end() }
+        defer {
+            hostTime.end()
+            trace?.finish()
+            control.tracing?.finish()
+        }
         do throws(GuestDeath) {
             return try loop()
         } catch {
-            return .killed(report: CrashReport(error, self).text)
+            let report = CrashReport(error, self).text + dumpCore()
+            holdForAutopsy(report)
+            return .killed(report: report)
         }
     }
 
@@ -184,23 +201,34 @@ public final class Machine {
             }
             cpu.system.activity = Activity.interface
             environment.timestamp.update(now: now, cpu)
+            if !control.isIdle {
+                if let outcome = try attendControl(now: now) { return outcome }
+                continue
+            }
             guard try interface.deliverInterrupts(cpu, now: now) else {
                 sleep(now)
                 continue
             }
+            control.isHalted = false
             // Exits that the interface carries out itself do not end the slice.
             let limit =
                 cpu.instructions &+ (interface.hasWaitingInterrupts ? Machine.shortSlice : Machine.slice)
             var exits = 0
             while cpu.instructions < limit && exits < 1000 && stopRequested == nil {
                 cpu.system.activity = Activity.engine
-                let exit = engine.run(cpu, budget: limit &- cpu.instructions)
+                let exit = runEngine(budget: limit &- cpu.instructions)
                 cpu.system.activity = Activity.interface
                 exits += 1
+                if exit == .exception(.debuggerStop) {
+                    pointIsMet()
+                    break
+                }
                 exitCounts.note(exit)
                 switch try interface.handle(exit, cpu) {
                 case .run: break
-                case .halt: exits = 1000
+                case .halt:
+                    exits = 1000
+                    control.isHalted = true
                 case .end(.powerOff): return .powerOff
                 case .end(.restart): return .restart
                 }
@@ -211,15 +239,25 @@ public final class Machine {
     }
 
     /// The guest is halted: the process sleeps until a timer or a device wakes it.
-    private func sleep(_ now: UInt64) {
+    func sleep(_ now: UInt64) {
         let due = interface.nextTimer
         trace?.attend()
         let mark = storage.tap.begin(.halted)
         storage.tap.isHostSide = true
         cpu.system.activity = Activity.devices
-        eventLoop.wait(timeoutNanoseconds: due.map { $0 > now ? $0 - now : 0 })
+        wait(now, nanoseconds: due.map { $0 > now ? $0 - now : 0 })
         storage.tap.isHostSide = false
         storage.tap.end(mark)
+    }
+
+    /// Somebody holds the guest: the process sleeps until that may have changed.
+    func standStill(_ now: UInt64) {
+        trace?.attend()
+        wait(now, nanoseconds: nil)
+    }
+
+    private func wait(_ now: UInt64, nanoseconds: UInt64?) {
+        eventLoop.wait(timeoutNanoseconds: nanoseconds)
         lastPoll = clock.monotonicNanoseconds()
         sleptNanoseconds &+= lastPoll &- now
     }

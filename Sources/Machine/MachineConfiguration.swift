@@ -67,10 +67,25 @@ public enum MachineOutcome: Equatable, Sendable {
     case restart
     /// The guest did what cannot be carried out, or panicked; the report is for people.
     case killed(report: String)
+    /// Ended from outside: by a debugger or through the monitor.
+    case quit
     /// Three Ctrl-C within a second.
     case userInterrupt
     /// The time that was allowed is up.
     case timeout
     /// The guest has written this to `StatusPort`.
     case guestStatus(UInt8)
+
+    /// One word for it.
+    public var word: String {
+        switch self {
+        case .powerOff: "power-off"
+        case .restart: "restart"
+        case .killed: "killed"
+        case .quit: "quit"
+        case .userInterrupt: "interrupted"
+        case .timeout: "timeout"
+        case .guestStatus: "status"
+        }
+    }
 }

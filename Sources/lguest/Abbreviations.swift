@@ -13,7 +13,8 @@ enum Abbreviations {
 
     private static let run = [
         "verbose", "log-level", "stats", "engine", "perf-map", "name", "console", "timeout", "no-reboot",
-        "exit-with-guest-status", "username", "chroot", "no-sandbox", "help", "version", "trace",
+        "exit-with-guest-status", "username", "chroot", "no-sandbox", "gdb", "coredump", "help", "version",
+        "trace",
         "trace-filter",
         "trace-output", "trace-moment", "color", "symbols", "report", "guest-interface",
     ]

@@ -18,6 +18,8 @@ struct RootCommand: ParsableCommand {
             lguest inspect FILE [--json]
             lguest explain [NAME ...]
             lguest report TRACE -o FILE.html
+            lguest ps [--json]
+            lguest monitor [--json] NAME [COMMAND]
             lguest image create OUT.img --size SIZE [--from-tar FILE | --from-dir DIR]
             lguest doctor [--json]
             """,
@@ -31,8 +33,8 @@ struct RootCommand: ParsableCommand {
         version: Version.text,
         subcommands: [
             BootCommand.self, DebianCommand.self, ExecCommand.self, ImagesCommand.self, BuiltinCommand.self,
-            InspectCommand.self, ImageCommand.self, ExplainCommand.self, ReportCommand.self,
-            DoctorCommand.self,
+            PsCommand.self, MonitorSubcommand.self, InspectCommand.self, ImageCommand.self,
+            ExplainCommand.self, ReportCommand.self, DoctorCommand.self,
         ])
 
     /// For somebody who types only `lguest`.

@@ -18,7 +18,7 @@ enum RunMachine {
                     + "(--no-sandbox)")
         }
         switch try runOnTerminal(machine, options) {
-        case .powerOff, .restart:
+        case .powerOff, .restart, .quit:
             return
         case .killed(let report):
             StandardError.print(report)

@@ -81,6 +81,19 @@ struct RunOptions: ParsableArguments {
         completion: .directory)
     var chroot: String?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Let gdb or lldb connect. The guest waits for it before its first instruction, unless ',nowait' follows.",
+            valueName: "PORT|unix:PATH"))
+    var gdb: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "If the guest dies, write its memory and registers there, for gdb and crash.", valueName: "FILE"))
+    var coredump: String?
+
     @OptionGroup var tracing: TraceOptions
 
     @Flag(
@@ -123,6 +136,9 @@ struct RunOptions: ParsableArguments {
         session.chroot = chroot
         session.isSandboxed = !noSandbox
         session.unneededDescriptors = ProcessFacts.inheritedDescriptors
+        session.corePath = coredump
+        session.hasControlSocket = true
+        session.debugger = try gdb.map(DebuggerOption.init(parsing:))
         return session
     }
 }

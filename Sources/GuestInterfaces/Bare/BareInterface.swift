@@ -103,7 +103,7 @@ public final class BareInterface: GuestInterface, EdgeHandler {
 
     /// A shutdown (triple fault) is how kernels reset a PC as the last resort: with an empty IDT. Any other is
     /// the end of the guest.
-    private func check(_ delivery: Delivery, after vector: UInt8, _ cpu: CPU) throws(GuestDeath) {
+    func check(_ delivery: Delivery, after vector: UInt8, _ cpu: CPU) throws(GuestDeath) {
         guard delivery == .shutdown else { return }
         if cpu.system.idtLimit == 0 {
             requestedEnd = .restart

@@ -50,6 +50,7 @@ extension LguestInterface {
     }
 
     func loadIDTEntry(_ vector: UInt32, _ low: UInt32, _ high: UInt32) throws(GuestDeath) {
+        if vector == UInt32(Vector.nonMaskable) { keepNonMaskableGate(low, high) }
         // The host's own: NMI, double fault, spurious, and the hypercall gate.
         if [2, 8, 15, LguestInterface.hypercallVector].contains(vector) { return }
         guard vector < 256 else { throw kill("setting idt entry \(vector): there are 256") }

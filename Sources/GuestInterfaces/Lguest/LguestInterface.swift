@@ -59,6 +59,8 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     @exclusivity(unchecked) var abi = LguestABI()
     /// Gates as stored by LOAD_IDT_ENTRY; 0 is "not present".
     @exclusivity(unchecked) var idt = InlineArray<256, UInt64>(repeating: 0)
+    /// The gate that the guest has for NMIs: not in `idt`, since the guest's own `int $2` must not find it.
+    var nonMaskableGate: UInt64 = 0
     /// Stack for traps from ring 3, as SET_STACK gave it.
     @exclusivity(unchecked) var stackSelector: UInt16 = 0
     @exclusivity(unchecked) var stackPointer: UInt32 = 0

@@ -53,7 +53,7 @@ extension Machine {
     }
 
     /// The same, name by name.
-    public var statisticsRows: [(name: String, value: String)] {
+    var statisticsRows: [(name: String, value: String)] {
         // The last word of a row is its value.
         let speed = Double(cpu.instructions) / max(1, Double(busyNanoseconds)) * 1000
         var rows: [(name: String, value: String)] = []

@@ -32,6 +32,12 @@ public final class GuestSymbols {
         memory = cpu.memory
     }
 
+    /// All of them, or nil where there are none yet.
+    var current: SymbolTable? {
+        if table == nil { search() }
+        return table
+    }
+
     /// The place that `address` is in, or nil.
     public func lookup(_ address: UInt32) -> SymbolicAddress? {
         if table == nil { search() }

@@ -48,6 +48,22 @@ extension SymbolTable {
         return first.address...last.address
     }
 
+    /// Where the byte with the linked (virtual) address `linked` is loaded (GPA); nil outside the image.
+    public func loadAddress(_ linked: UInt32) -> UInt32? {
+        guard let placement = placements.first(where: { $0.virtualRange.contains(UInt64(linked)) }) else {
+            return nil
+        }
+        return UInt32(exactly: placement.physicalStart + UInt64(linked) - placement.virtualRange.lowerBound)
+    }
+
+    /// By how much linked addresses are above those where the image is loaded: a kernel's PAGE_OFFSET. Nil where that
+    /// is not known.
+    public var linkOffset: UInt32? {
+        placements.first { $0.virtualRange.lowerBound > $0.physicalStart }.flatMap {
+            UInt32(exactly: $0.virtualRange.lowerBound - $0.physicalStart)
+        }
+    }
+
     /// The virtual address of the place that `address` means, or nil when it is not in the image.
     /// Linked addresses win: where both readings are possible, physical ones are only meant below
     /// the image, before paging.

@@ -23,8 +23,10 @@ extension CPU {
         return UInt8(truncatingIfNeeded: readPhysical(frame | UInt64(linear & 0xFFF), 1))
     }
 
-    /// Decodes the instruction at EIP. Throws its fetch fault, #UD, or #GP(0) when it is too long.
+    /// Decodes the instruction at EIP. Throws its fetch fault, #UD, or #GP(0) when it is too long; and
+    /// `.debuggerStop` at a debugger's breakpoint.
     public func fetch() throws(Fault) -> Instruction {
+        if system.hasDebugPoints { try debugPoints.checkFetch(self[segment: SegmentIndex.cs].base &+ eip) }
         var source = FetchBytes(cpu: self, offset: eip)
         do throws(DecodeFailure) {
             return try Decoder(code32: mode.contains(.code32)).decode(&source)

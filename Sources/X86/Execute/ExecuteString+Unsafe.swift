@@ -49,7 +49,8 @@ extension CPU {
             return true
         }
         // Single-stepping, a trap follows each element; so does that of a data breakpoint.
-        var budget = eflagsOther & EFLAGS.tf == 0 && !hasBreakpoints ? CPU.stringBurst : 1
+        let goesOneByOne = eflagsOther & EFLAGS.tf != 0 || hasBreakpoints || system.isStepped
+        var budget = goesOneByOne ? 1 : CPU.stringBurst
         while counter(i) != 0 {
             if budget == 0 { return false }
             let done = bulk(i, as: type, limit: budget)

@@ -81,6 +81,7 @@ extension CPU {
     @inline(never)
     public func probeWriteSlow(_ linear: UInt32, _ length: UInt32) throws(Fault) {
         try checkOperand(linear, Int(length))
+        try checkWatchpoints(linear, Int(length), write: true)
         _ = try page(linear, .write, user: cpl == 3)
         let last = linear &+ (length &- 1)
         // A fault names the first byte that cannot be reached.
@@ -108,6 +109,7 @@ extension CPU {
     @inline(never)
     public func loadOperand(_ linear: UInt32, _ width: Int) throws(Fault) -> UInt64 {
         try checkOperand(linear, width)
+        try checkWatchpoints(linear, width, write: false)
         let value = try loadSlow(linear, width, user: cpl == 3)
         if hasBreakpoints { noteAccess(linear, width, write: false) }
         return value
@@ -117,6 +119,7 @@ extension CPU {
     @inline(never)
     public func storeOperand(_ linear: UInt32, _ width: Int, _ value: UInt64) throws(Fault) {
         try checkOperand(linear, width)
+        try checkWatchpoints(linear, width, write: true)
         try storeSlow(linear, width, value, user: cpl == 3)
         if hasBreakpoints { noteAccess(linear, width, write: true) }
     }
@@ -169,6 +172,10 @@ extension CPU {
             // privilege that asked only; Linux always sets WP, so this is rare.
             let sameRights = translation.userWritable == (translation.user && translation.writable)
             if sameRights {
+                if system.hasDebugPoints {
+                    fillGuarded(linear >> 12, translation, writable: writable, access)
+                    return translation.frame
+                }
                 owner.tables.fill(
                     page: linear >> 12, host: UInt(bitPattern: memory.base + Int(translation.frame)),
                     user: translation.user, write: writable, execute: access == .execute,
@@ -176,6 +183,19 @@ extension CPU {
             }
         }
         return translation.frame
+    }
+
+    /// The same with a debugger's points about: nothing is filled that would lead past one.
+    @inline(never)
+    private func fillGuarded(
+        _ page: UInt32, _ translation: Translation, writable: Bool, _ access: AccessKind
+    ) {
+        let guarded = debugPoints.guardedAccesses(page: page)
+        if guarded.contains(.reads) { return }
+        owner.tables.fill(
+            page: page, host: UInt(bitPattern: memory.base + Int(translation.frame)), user: translation.user,
+            write: writable && !guarded.contains(.writes),
+            execute: access == .execute && !debugPoints.guardsCode(page: page), global: translation.isGlobal)
     }
 
     /// Reads 1, 2, 4 or 8 bytes that lie within one page.
@@ -229,9 +249,19 @@ extension CPU {
         return entry == 0 ? 0 : entry &+ UInt(linear)
     }
 
-    /// Host address of the instruction bytes at `linear`, or nil when they are not in RAM.
-    /// Throws the #PF of an instruction fetch.
+    /// Host address of the instruction bytes at `linear`, or nil when they are not in RAM, or are to be carried
+    /// out one by one because a debugger has a breakpoint in their page. Throws the #PF of an instruction
+    /// fetch, and `.debuggerStop` at a breakpoint.
     public func codeAddress(_ linear: UInt32) throws(Fault) -> UInt? {
+        if system.hasDebugPoints {
+            try debugPoints.checkFetch(linear)
+            if debugPoints.guardsCode(page: linear >> 12) { return nil }
+        }
+        return try codeBytesAddress(linear)
+    }
+
+    /// The same whether or not there are breakpoints.
+    private func codeBytesAddress(_ linear: UInt32) throws(Fault) -> UInt? {
         let frame = try page(linear, .execute, user: cpl == 3)
         guard memory.contains(frame, length: 4096) else { return nil }
         return UInt(bitPattern: memory.base + Int(frame)) + UInt(linear & 0xFFF)
@@ -240,6 +270,7 @@ extension CPU {
     /// The `count` (1–15) instruction bytes at `linear`, low byte first, padded with zeros; nil when they are
     /// not in RAM. Throws the fault of fetching them.
     public func codeBytes(_ linear: UInt32, count: UInt8) throws(Fault) -> (low: UInt64, high: UInt64)? {
+        if system.hasDebugPoints { try debugPoints.checkFetch(linear) }
         var low: UInt64 = 0
         var high: UInt64 = 0
         var host: UInt = 0
@@ -248,7 +279,7 @@ extension CPU {
             if host == 0 || address & 0xFFF == 0 {
                 host = executeEntry(address)
                 if host == 0 {
-                    guard let found = try codeAddress(address) else { return nil }
+                    guard let found = try codeBytesAddress(address) else { return nil }
                     host = found
                 }
             }

@@ -51,6 +51,8 @@ public final class CPUStorage {
     let state: UnsafeMutablePointer<CPUState>
     /// Records what happens at the edges of guest code; off until somebody wants to see.
     public let tap = TraceTap()
+    /// Breakpoints and watchpoints of a debugger outside the guest.
+    public let debugPoints = DebugPoints()
     /// Where stores go that must be undone; nil except in tests and in lockstep.
     @exclusivity(unchecked) public var rehearsal: Rehearsal?
 

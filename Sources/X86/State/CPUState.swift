@@ -104,6 +104,10 @@ public struct CPUState {
     public var interruptShadow = false
     /// An interrupt is there and waits for EFLAGS.IF: whatever sets the flag asks for attention.
     public var interruptWaits = false
+    /// There are entries in `CPU.debugPoints`. Here, since every slow path asks.
+    public internal(set) var hasDebugPoints = false
+    /// A debugger outside the guest goes instruction by instruction: repeated ones stop after each element.
+    public var isStepped = false
     /// An operand whose segment has been checked may run over the end of the address space to its beginning.
     public var wrapsAround = false
     /// Linear addresses from here up are the same in all address spaces.

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The guest kernel's tasks, for debuggers that show them as threads. Where they cannot be found (no symbols, no
+// Linux, too early) there is one thread: the processor.
+
+import Support
+import X86
+
+/// One task of a Linux guest.
+public struct GuestTask: Equatable, Sendable {
+    /// How debuggers number it: the pid plus one, since no thread may have the number 0.
+    public var thread: Int
+    public var pid: UInt32
+    public var name: String
+    /// Of its `struct task_struct`; 0 when there is none.
+    public var address: UInt32
+}
+
+/// What is known of the registers of a task that does not run.
+struct SavedRegisters: Equatable {
+    var eip: UInt32
+    var esp: UInt32
+    var ebp: UInt32
+}
+
+/// Looks for tasks anew each time it is asked; only the layout is kept, once it is known.
+public final class TaskList {
+    /// What the kernel's symbols say.
+    private struct Places {
+        var first: UInt32?
+        var text: Range<UInt32>?
+        var current: UInt32?
+        var offset: UInt32?
+
+        init(_ symbols: SymbolTable) {
+            func address(_ names: String...) -> UInt32? {
+                for name in names {
+                    if let symbol = symbols.lookup(name: name) { return symbol.address }
+                }
+                return nil
+            }
+            if let start = address("_stext", "_text"), let end = address("_etext"), start < end {
+                text = start..<end
+            }
+            first = address("init_task")
+            guard first != nil else { return }
+            current = address("current_task", "per_cpu__current_task")
+            offset = address("__per_cpu_offset")
+        }
+    }
+
+    private let view: GuestView
+    private var layout: TaskLayout?
+    /// Nil as long as there are no symbols: some kernels have theirs in memory only.
+    private lazy var places = view.symbols.map(Places.init)
+
+    static let processor = GuestTask(thread: 1, pid: 0, name: "processor", address: 0)
+
+    public init(_ view: GuestView) { self.view = view }
+
+    private var found: Places? {
+        if places == nil { places = view.symbols.map(Places.init) }
+        return places
+    }
+
+    /// Whether the borders of the kernel's code are known.
+    var knowsText: Bool { found?.text != nil }
+
+    /// Whether `address` is in the kernel's code.
+    func isText(_ address: UInt32) -> Bool { found?.text?.contains(address) ?? false }
+
+    /// All tasks, or the processor alone.
+    public func all() -> [GuestTask] {
+        guard let first = found?.first, let layout = currentLayout(first) else { return [Self.processor] }
+        let tasks = layout.allTasks(view, first: first)
+        return tasks.isEmpty
+            ? [Self.processor] : tasks.enumerated().map { task($0.element, $0.offset, layout) }
+    }
+
+    private func currentLayout(_ first: UInt32) -> TaskLayout? {
+        // The first layouts found are of a kernel with few tasks: not yet all there.
+        if layout?.stackPointer == nil { layout = TaskLayout.find(view, first: first, isText: isText) }
+        return layout
+    }
+
+    private func task(_ address: UInt32, _ index: Int, _ layout: TaskLayout) -> GuestTask {
+        let pid = layout.pid.flatMap { view.word(address &+ $0) } ?? UInt32(index)
+        let name = view.text(address &+ layout.name, limit: TaskLayout.nameBytes) ?? "?"
+        return GuestTask(thread: Int(pid & 0x3FFF_FFFF) + 1, pid: pid, name: name, address: address)
+    }
+
+    /// The task that runs.
+    public func current() -> GuestTask {
+        let tasks = all()
+        guard tasks.count > 1, let layout else { return tasks[0] }
+        if let current = found?.current {
+            let offset = found?.offset.flatMap { view.word($0) } ?? 0
+            if let address = view.word(current &+ offset),
+                let task = tasks.first(where: { $0.address == address })
+            {
+                return task
+            }
+        }
+        let esp = view.cpu[r32: GPR.esp]
+        return tasks.first { stackRange(of: $0, layout)?.contains(esp) ?? false } ?? tasks[0]
+    }
+
+    private func stackRange(of task: GuestTask, _ layout: TaskLayout) -> Range<UInt32>? {
+        guard let offset = layout.stack, let base = view.word(task.address &+ offset),
+            base <= UInt32.max - TaskLayout.stackBytes
+        else { return nil }
+        return base..<base + TaskLayout.stackBytes
+    }
+
+    /// Where a task that does not run will go on; nil when that is not known.
+    func savedRegisters(of task: GuestTask) -> SavedRegisters? {
+        guard let layout, let offset = layout.stackPointer, let esp = view.word(task.address &+ offset)
+        else { return nil }
+        if let field = layout.instructionPointer, let eip = view.word(task.address &+ field) {
+            // Behind the switch EBP is popped first.
+            return SavedRegisters(eip: eip, esp: esp, ebp: view.word(esp) ?? 0)
+        }
+        // The registers that the switch pushed, EBP last before the return address.
+        for slot in UInt32(1)...6 {
+            if let eip = view.word(esp &+ 4 * slot), isText(eip) {
+                return SavedRegisters(
+                    eip: eip, esp: esp &+ 4 * slot &+ 4, ebp: view.word(esp &+ 4 * (slot - 1)) ?? 0)
+            }
+        }
+        return nil
+    }
+}

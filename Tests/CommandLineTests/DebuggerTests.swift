@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The guest under gdb: breakpoints, watchpoints, steps, registers, memory, tasks; and the protocol where gdb would
+// not go.
+
+import Foundation
+import Support
+import TestSupport
+import Testing
+
+@Suite(
+    "gdb", .serialized, .enabled(if: GDB.path != nil, "gdb is not installed"),
+    .enabled(if: Program.path != nil, "run `make build` first"),
+    .enabled(if: BuiltinGuestFile.exists, "run `make guest` first"))
+struct DebuggerTests {
+    private static let engines = ["interpreter", "translator"]
+
+    /// Runs gdb against a guest; gdb's output, and how lguest ended.
+    private func debug(
+        _ kernel: String, _ words: [String], engine: String, _ commands: [String]
+    ) throws -> (gdb: String, status: Int32, guest: String) {
+        let program = try DebuggedProgram(["64m", kernel, "--engine=\(engine)"] + words)
+        let text = try GDB.run(["target remote \(program.socket)"] + commands, file: kernel)
+        let end = program.finish()
+        return (text, end.status, end.text)
+    }
+
+    private func expect(_ text: String, inOrder parts: [String]) {
+        var rest = text[...]
+        for part in parts {
+            guard let range = rest.range(of: part) else {
+                Issue.record("\"\(part)\" is missing, or not in its place, in:\n\(text)")
+                return
+            }
+            rest = rest[range.upperBound...]
+        }
+    }
+
+    @Test("break, step, look at registers and memory, run on", arguments: engines)
+    func builtin(engine: String) throws {
+        let done = try debug(
+            BuiltinGuestFile.path, ["run=mem"], engine: engine,
+            [
+                "break guest_main", "continue", "bt", "compare-sections .text", "stepi",
+                "p/x $eip - (unsigned)&guest_main < 32", "set $eax = 0x12345678", "p/x $eax", "p $mxcsr",
+                "set $xmm3.v4_int32[1] = 77", "p $xmm3.v4_int32", "p $st0", "info threads",
+                "set *(int*)$esp = 99", "x/dw $esp", "monitor tlb 0xc0100000", "monitor symbol guest_main",
+                "monitor trace hypercall on", "monitor trace nothing on", "delete", "continue",
+            ])
+        expect(
+            done.gdb,
+            inOrder: [
+                "Breakpoint 1, ", "in guest_main", "#1 ", "high", "matched", "= 0x1", "= 0x12345678", "IM DM",
+                "{0, 77, 0, 0}", "= 0", "Thread 1", "99", "-> 0x100000", "guest_main",
+                "recorded: hypercall", "no category", "exited normally",
+            ])
+        #expect(done.status == 0)
+        #expect(done.guest.contains("command line run=mem"))
+        #expect(done.guest.contains("SHUTDOWN"), "the trace is missing: \(done.guest)")
+    }
+
+    @Test("the guest does not notice breakpoints and watchpoints", arguments: engines)
+    func unnoticed(engine: String) throws {
+        // Both lie in pages that the conformance suite uses all the time.
+        let done = try debug(
+            BuiltinGuestFile.path, ["conformance"], engine: engine,
+            ["break *0xc0100000", "watch *(int*)0xc0120ffc", "rwatch *(char*)0xc0120ff0", "continue"])
+        #expect(done.guest.contains(" passed, 0 failed"), "\(done.guest.suffix(400)) \(done.gdb)")
+        #expect(done.status == 0)
+    }
+
+    @Test("a watchpoint stops behind the write, and shows both values", arguments: engines)
+    func watch(engine: String) throws {
+        let done = try debug(
+            BuiltinGuestFile.path, ["run=mem"], engine: engine,
+            [
+                "break guest_main", "continue", "watch -l *(unsigned*)($esp - 8)", "continue",
+                "x/i $eip", "delete", "awatch -l *(unsigned*)($esp - 4)", "continue", "delete", "continue",
+            ])
+        expect(
+            done.gdb,
+            inOrder: [
+                "watchpoint 2", "Old value", "New value", "access", "watchpoint 3", "alue", "exited normally",
+            ])
+        #expect(done.status == 0)
+    }
+
+    @Test("a guest that dies can be looked at before it is gone", arguments: engines)
+    func autopsy(engine: String) throws {
+        let done = try debug(
+            BuiltinGuestFile.path, ["run=crash jump"], engine: engine, ["continue", "bt", "continue"])
+        expect(
+            done.gdb,
+            inOrder: [
+                "the guest was stopped", "page fault", "SIGSEGV", "0xdead0000", "run_probe", "guest_main",
+            ])
+        #expect(done.status == 1)
+    }
+
+    @Test("a guest that restarts keeps its breakpoints")
+    func restart() throws {
+        let program = try DebuggedProgram(["64m", BuiltinGuestFile.path, "run=reboot"])
+        let text = try GDB.run(
+            [
+                "target remote \(program.socket)", "break guest_main", "continue", "continue",
+                "info registers eip",
+                "kill",
+            ], file: BuiltinGuestFile.path)
+        #expect(text.components(separatedBy: "Breakpoint 1, ").count == 3, "\(text)")
+        #expect(program.finish().status == 0)
+    }
+
+    @Test("Ctrl-C, detaching, coming again, killing")
+    func visits() throws {
+        let program = try DebuggedProgram(["64m", BuiltinGuestFile.path, "run=spin 60"])
+        var client = ProtocolClient(try program.connect())
+        #expect(client.ask("?")?.hasPrefix("T02") == true)
+        client.send("c")
+        client.raw([3])
+        #expect(client.next()?.hasPrefix("T02") == true)
+        // Stopped is stopped: memory does not change, and a step changes one register at least.
+        let before = client.ask("p8")
+        #expect(client.ask("p8") == before)
+        #expect(client.ask("vCont;s:1")?.hasPrefix("T05") == true)
+        #expect(client.ask("p8") != before)
+        #expect(client.ask("Z0,c0100000,1") == "OK")
+        #expect(client.ask("D") == "OK")
+        #expect(client.next() == nil)
+        client = ProtocolClient(try program.connect())
+        #expect(client.ask("?")?.hasPrefix("T02") == true)
+        client.send("k")
+        #expect(program.finish().status == 0)
+    }
+
+    @Test("packets that make no sense are refused, and harm nobody")
+    func nonsense() throws {
+        let program = try DebuggedProgram(["64m", BuiltinGuestFile.path, "run=mem"])
+        let client = ProtocolClient(try program.connect())
+        for packet in [
+            "m", "m,", "mffffffff", "mzz,4", "M0,4:00", "M0,ffffffff:", "X0,5:", "p", "pffff", "pzz", "P",
+            "P0", "P0=1",
+            "P0=zz", "Pff=00000000", "Z0", "Z0,1", "Z2,zz,4", "T", "Tffffffff", "Hgzz", "qThreadExtraInfo,zz",
+            "qRcmd,zz",
+            "qRcmd,z", "qXfer:features:read:target.xml:zz,1", "qXfer:features:read:nothing:0,10", "G00zz",
+        ] {
+            let answer = client.ask(packet)
+            #expect(answer?.hasPrefix("E") == true, "\(packet): \(answer ?? "nothing")")
+        }
+        for packet in [
+            "", "?!", "vNothing", "qNothing", "Q", "!", "qXfer", "qXfer:nothing:read::0,1", "Z9,0,1",
+            "\u{7F}",
+        ] {
+            if packet == "?!" { continue }
+            #expect(client.ask(packet) == "", "\(packet)")
+        }
+        #expect(client.ask("qXfer:features:read:target.xml:ffffff,10") == "l")
+        #expect(client.ask("m0,ffffffff")?.count == 0x1F00 * 2)
+        #expect(client.ask("Me0000000,1:00") == "E0e")
+        client.send("c")
+        #expect(client.next() == "W00")
+        #expect(program.finish().status == 0)
+    }
+
+    @Test("--gdb with words that make no sense")
+    func options() throws {
+        for word in ["x", "", "99999", "unix:", "unix:/no/such/folder/socket", "-1"] {
+            let done = try Program.run(["64m", BuiltinGuestFile.path, "--gdb=\(word)", "run=halt"])
+            #expect(done.status == 2 && done.errors.hasPrefix("lguest: "), "\(word): \(done)")
+        }
+    }
+
+    @Test("without waiting the guest begins at once")
+    func noWait() throws {
+        let program = try DebuggedProgram(["64m", BuiltinGuestFile.path, "run=halt"], option: ",nowait")
+        #expect(program.finish().status == 0)
+    }
+
+    private static let linux = KernelInventory.vmlinux(4, 4...4)
+
+    @Test(
+        "Linux: break at start_kernel, step, watch a variable, read the tasks",
+        .enabled(if: linux != nil, "no vmlinux 4.4"),
+        arguments: engines)
+    func linuxKernel(engine: String) throws {
+        let kernel = try #require(Self.linux)
+        let done = try debug(
+            kernel.path, ["console=hvc0"], engine: engine,
+            [
+                "break start_kernel", "continue", "p/x $eip == (unsigned)&start_kernel", "stepi", "stepi",
+                "delete", "break rest_init", "continue", "bt", "delete", "watch *(int*)&jiffies", "continue",
+                "delete", "hbreak schedule", "continue", "info threads", "thread 3", "bt 1", "monitor tasks",
+                "p *(char(*)[14])&linux_banner", "kill",
+            ])
+        expect(
+            done.gdb,
+            inOrder: [
+                "Breakpoint 1, ", "start_kernel", "Breakpoint 2, ", "rest_init", "in start_kernel",
+                "watchpoint 3", "Old value", "New value", "hit Breakpoint 4", "schedule",
+                "\"swapper", "(pid 0)", "schedule", "(pid 1)", "(pid 2)", "ret_from_kernel_thread",
+                "* pid 0  swapper", "pid 1", "pid 2", "\"Linux version \"", "killed",
+            ])
+        #expect(done.status == 0)
+    }
+}
+
+@Suite(
+    "Core files and stack traces", .serialized, .enabled(if: Program.path != nil, "run `make build` first"),
+    .enabled(if: BuiltinGuestFile.exists, "run `make guest` first"))
+struct CoreFileTests {
+    @Test("the report shows who called whom, with source lines")
+    func report() throws {
+        let done = try Program.run(["64m", BuiltinGuestFile.path, "run=crash jump"])
+        let lines = done.errors.split(separator: "\n")
+        let start = try #require(lines.firstIndex { $0.contains("stack, innermost first") })
+        let frames = lines[(start + 1)...].prefix { $0.contains("0x") }
+        #expect(
+            frames.contains { $0.contains("Shell.run") && $0.contains("Shell/Shell.swift:") },
+            "\(done.errors)")
+        #expect(frames.last?.contains("high+") == true, "\(done.errors)")
+        #expect(frames.last?.contains("Start.S:") == true)
+    }
+
+    @Test("gdb opens the core of a guest that died", .enabled(if: GDB.path != nil, "gdb is not installed"))
+    func core() throws {
+        try Program.withFolder { folder in
+            let core = folder + "/core"
+            let done = try Program.run(["64m", BuiltinGuestFile.path, "--coredump=\(core)", "run=crash ud"])
+            #expect(done.status == 1 && done.errors.contains("core file written: \(core)"), "\(done)")
+            let text = try GDB.run(
+                ["bt", "x/i $eip", "compare-sections .rodata", "p/x $cs"], file: BuiltinGuestFile.path, [core]
+            )
+            for part in ["ud2", "guest_main", "= 0x61"] { #expect(text.contains(part), "\(part): \(text)") }
+            #expect(!text.contains("may not match"), "\(text)")
+        }
+    }
+
+    @Test("no death, no core; a place that cannot be written")
+    func noCore() throws {
+        try Program.withFolder { folder in
+            let core = folder + "/core"
+            let done = try Program.run(["64m", BuiltinGuestFile.path, "--coredump=\(core)", "run=halt"])
+            let size = try? FileManager.default.attributesOfItem(atPath: core)[.size] as? Int
+            #expect(done.status == 0 && (size ?? 0) == 0)
+        }
+        let refused = try Program.run(["64m", BuiltinGuestFile.path, "--coredump=/no/such/core", "run=halt"])
+        #expect(refused.status == 2 && refused.errors.contains("/no/such/core"))
+    }
+}

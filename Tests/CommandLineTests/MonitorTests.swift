@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `lguest ps` and `lguest monitor` with running guests.
+
+import Foundation
+import Support
+import TestSupport
+import Testing
+import Trace
+
+@testable import lguest
+
+@Suite(
+    "Monitor", .serialized, .enabled(if: Program.path != nil, "run `make build` first"),
+    .enabled(if: BuiltinGuestFile.exists, "run `make guest` first"))
+struct MonitorTests {
+    /// Guests and commands that share a runtime folder of their own.
+    private final class Stage {
+        let folder: String
+
+        init() throws {
+            folder = FileManager.default.temporaryDirectory.path + "/lm" + UUID().uuidString.prefix(8)
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        }
+
+        deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+        func start(_ words: [String]) throws -> Process {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: try #require(Program.path))
+            process.arguments = words
+            process.environment = ProcessInfo.processInfo.environment.merging(["XDG_RUNTIME_DIR": folder]) {
+                $1
+            }
+            process.standardInput = FileHandle.nullDevice
+            process.standardOutput = Pipe()
+            process.standardError = Pipe()
+            try process.run()
+            return process
+        }
+
+        /// Runs a command to its end: status, output, errors.
+        func run(_ words: String...) throws -> (status: Int32, output: String, errors: String) {
+            let process = try start(words)
+            func text(_ stream: Any?) -> String {
+                guard let pipe = stream as? Pipe else { return "" }
+                return String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            }
+            let (output, errors) = (text(process.standardOutput), text(process.standardError))
+            process.waitUntilExit()
+            return (process.terminationStatus, output, errors)
+        }
+
+        /// A guest that has come so far that its console shows `text`.
+        func guest(_ name: String, _ words: [String], until text: String) throws -> Process {
+            let process = try start(
+                ["64m", BuiltinGuestFile.path, "--name=\(name)", "--timeout=120"] + words)
+            for _ in 0..<1000 {
+                if try run("monitor", name, "screen").output.contains(text) { return process }
+                guard process.isRunning else { break }
+                usleep(10_000)
+            }
+            Issue.record("\(name) did not come up")
+            return process
+        }
+    }
+
+    @Test("ps lists guests by name, forgets those that are gone, and removes what killed ones left")
+    func list() throws {
+        let stage = try Stage()
+        #expect(try stage.run("ps").output == "NAME  PID  STATE  MEMORY  UPTIME  KERNEL\n")
+        #expect(try stage.run("ps", "--json").output == "[]\n")
+        let first = try stage.guest("alpha", [], until: "lguest>")
+        let second = try stage.guest("odd/name %", [], until: "lguest>")
+        let lines = try stage.run("ps").output.split(separator: "\n")
+        #expect(lines.count == 3)
+        #expect(lines.contains { $0.hasPrefix("alpha ") && $0.contains("halted") && $0.contains("64 MiB") })
+        #expect(lines.contains { $0.hasPrefix("odd/name % ") })
+        let json = try #require(JSON(parsing: try stage.run("ps", "--json").output))
+        guard case .list(let guests) = json else { return #expect(Bool(false), "\(json)") }
+        #expect(
+            guests.compactMap { $0["pid"]?.word }.sorted()
+                == [first, second].map { UInt64($0.processIdentifier) }.sorted())
+        #expect(guests.first { $0["name"]?.string == "alpha" }?["memory"]?.word == 64 << 20)
+        kill(first.processIdentifier, SIGKILL)
+        first.waitUntilExit()
+        #expect(try stage.run("ps").output.split(separator: "\n").count == 2)
+        let sockets = try FileManager.default.contentsOfDirectory(atPath: stage.folder + "/lguest")
+        #expect(sockets.count == 1)
+        #expect(try stage.run("monitor", "odd/name %", "quit").status == 0)
+        second.waitUntilExit()
+        #expect(second.terminationStatus == 0)
+        #expect(try stage.run("ps").output.split(separator: "\n").count == 1)
+    }
+
+    @Test("a paused guest stands still, and goes on")
+    func pause() throws {
+        let stage = try Stage()
+        let guest = try stage.guest("p", ["run=spin 60"], until: "builtin guest")
+        #expect(try stage.run("monitor", "p", "pause").status == 0)
+        func instructions() throws -> UInt64? {
+            JSON(parsing: try stage.run("monitor", "--json", "p", "status").output)?["instructions"]?
+                .integer
+        }
+        let before = try #require(try instructions())
+        #expect(try instructions() == before)
+        #expect(try stage.run("ps").output.contains("paused"))
+        #expect(try stage.run("monitor", "p", "continue").status == 0)
+        var moved = false
+        for _ in 0..<500 where !moved {
+            moved = try instructions() != before
+        }
+        #expect(moved)
+        #expect(try stage.run("monitor", "\(guest.processIdentifier)", "quit").output == "ok\n")
+        guest.waitUntilExit()
+    }
+
+    @Test("stats, help, and commands that make no sense")
+    func answers() throws {
+        let stage = try Stage()
+        let guest = try stage.guest("a", [], until: "lguest>")
+        #expect(try stage.run("monitor", "a", "stats").output.contains("guest instructions"))
+        #expect(try stage.run("monitor", "a", "help").output.contains("nmi"))
+        for words in [
+            ["monitor", "a", "nothing"], ["monitor", "a", "status", "more"], ["monitor", "a", "balloon"],
+            ["monitor", "a", "balloon", "x"], ["monitor", "a", "balloon", "8m"],
+            ["monitor", "nobody", "status"],
+        ] {
+            let process = try stage.start(words)
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 2, "\(words)")
+        }
+        let again = try stage.run("64m", BuiltinGuestFile.path, "--name=a", "run=halt")
+        #expect(again.status == 2 && again.errors.contains("runs already"))
+        _ = try stage.run("monitor", "a", "quit")
+        guest.waitUntilExit()
+    }
+
+    @Test("lines that are no requests get an error each, and the connection lives")
+    func nonsense() throws {
+        let stage = try Stage()
+        let guest = try stage.guest("n", [], until: "lguest>")
+        let connection = try SocketConnection(path: stage.folder + "/lguest/n.sock")
+        func ask(_ line: String) -> JSON? {
+            _ = connection.send(Array((line + "\n").utf8))
+            var text: [UInt8] = []
+            while text.last != UInt8(ascii: "\n"), connection.waitForInput(milliseconds: 30_000) {
+                guard case .bytes(let bytes) = connection.receive() else { return nil }
+                text += bytes
+            }
+            return JSON(parsing: text)
+        }
+        for line in ["x", "[]", "{}", "{\"command\":7}", "{\"command\":\"balloon\",\"bytes\":-1}", "\u{1}"] {
+            #expect(ask(line)?["error"]?.string != nil, "\(line)")
+        }
+        #expect(ask("{\"id\":\"x\",\"command\":\"status\"}")?["id"] == .string("x"))
+        #expect(ask("{\"command\":\"events\"}")?["result"] == .bool(true))
+        _ = try stage.run("monitor", "n", "quit")
+        #expect(ask("{\"command\":\"status\"}")?["event"]?.string == "ended")
+        guest.waitUntilExit()
+    }
+
+    private static let linux = KernelInventory.vmlinux(4, 4...4)
+
+    @Test(
+        "Linux hears of an NMI and lends memory",
+        .enabled(if: linux != nil && Initramfs.busybox != nil, "no vmlinux 4.4 or busybox"))
+    func linuxKernel() throws {
+        let kernel = try #require(Self.linux)
+        let stage = try Stage()
+        let script =
+            "#!/bin/sh\nmount -t proc p /proc\necho ready\nwhile true; do grep MemFree /proc/meminfo; dmesg | grep NMI; sleep 1; done\n"
+        let initrd = stage.folder + "/initrd"
+        _ = FileManager.default.createFile(
+            atPath: initrd, contents: Data(try #require(Initramfs.withScript(script))))
+        let guest = try stage.start([
+            "64m", kernel.path, "--name=l", "--initrd=\(initrd)", "--balloon=16m", "console=hvc0", "quiet",
+            "--timeout=120",
+        ])
+        func wait(for text: String, _ words: [String]) throws -> Bool {
+            for _ in 0..<2000 where guest.isRunning {
+                let process = try stage.start(words)
+                let output =
+                    (process.standardOutput as? Pipe)?.fileHandleForReading.readDataToEndOfFile() ?? Data()
+                process.waitUntilExit()
+                if String(decoding: output, as: UTF8.self).contains(text) { return true }
+                usleep(20_000)
+            }
+            return false
+        }
+        #expect(try wait(for: "MemFree", ["monitor", "l", "screen"]))
+        #expect(try stage.run("monitor", "l", "nmi").output == "ok\n")
+        #expect(try wait(for: "NMI received", ["monitor", "l", "screen"]))
+        #expect(try stage.run("monitor", "l", "balloon", "20m").output == "ok\n")
+        #expect(try wait(for: "\"balloon\":20971520", ["monitor", "--json", "l", "status"]))
+        #expect(try stage.run("monitor", "l", "quit").status == 0)
+        guest.waitUntilExit()
+    }
+}
