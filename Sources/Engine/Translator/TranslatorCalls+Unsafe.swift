@@ -166,7 +166,9 @@ extension Translator {
             try cpu.checkOperand(address, size)
             // An 80-bit number is a quadword and a word to the check of alignment.
             if size == 10 { try cpu.checkOperand(address, 8) }
-            try cpu.checkWatchpoints(address, size, write: isWrite)
+            // A modification (2) is both.
+            if kind != 1 { try cpu.checkWatchpoints(address, size, write: false) }
+            if isWrite { try cpu.checkWatchpoints(address, size, write: true) }
             let last = address &+ UInt32(size - 1)
             // SAFETY: the tables have an entry for each of the 2^20 pages.
             if last >> 12 == address >> 12 {
