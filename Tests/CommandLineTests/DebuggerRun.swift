@@ -5,6 +5,7 @@
 
 import Foundation
 import Support
+import TestSupport
 import Testing
 
 enum GDB {
@@ -19,7 +20,7 @@ enum GDB {
         process.executableURL = URL(fileURLWithPath: try #require(path))
         let all = ["set pagination off", "set remotetimeout 60", "set confirm off", "set width 0"] + commands
         process.arguments = ["-q", "-nx", "-batch"] + all.flatMap { ["-ex", $0] } + [file] + others
-        let output = Pipe()
+        let output = Pipe.closedInChildren()
         process.standardOutput = output
         process.standardError = output
         process.standardInput = FileHandle.nullDevice
@@ -34,7 +35,7 @@ enum GDB {
 final class DebuggedProgram {
     let socket: String
     private let process = Process()
-    private let output = Pipe()
+    private let output = Pipe.closedInChildren()
     private let folder: String
     private var said = ""
 

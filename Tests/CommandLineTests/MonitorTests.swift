@@ -33,8 +33,8 @@ struct MonitorTests {
                 $1
             }
             process.standardInput = FileHandle.nullDevice
-            process.standardOutput = Pipe()
-            process.standardError = Pipe()
+            process.standardOutput = Pipe.closedInChildren()
+            process.standardError = Pipe.closedInChildren()
             try process.run()
             return process
         }
@@ -99,8 +99,7 @@ struct MonitorTests {
         let guest = try stage.guest("p", ["run=spin 60"], until: "builtin guest")
         #expect(try stage.run("monitor", "p", "pause").status == 0)
         func instructions() throws -> UInt64? {
-            JSON(parsing: try stage.run("monitor", "--json", "p", "status").output)?["instructions"]?
-                .integer
+            JSON(parsing: try stage.run("monitor", "--json", "p", "status").output)?["instructions"]?.word
         }
         let before = try #require(try instructions())
         #expect(try instructions() == before)

@@ -4,6 +4,7 @@
 
 import Foundation
 import LguestKit
+import TestSupport
 import Testing
 
 enum Program {
@@ -31,7 +32,9 @@ enum Program {
         process.executableURL = URL(
             fileURLWithPath: program.contains("/") ? program : try #require(HostPrograms.find(program)))
         process.arguments = words
-        let (output, errors, keys) = (Pipe(), Pipe(), Pipe())
+        let (output, errors, keys) = (
+            Pipe.closedInChildren(), Pipe.closedInChildren(), Pipe.closedInChildren()
+        )
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = keys

@@ -13,7 +13,7 @@ public final class RunningProgram {
     }()
 
     private let process = Process()
-    private let output = Pipe()
+    private let output = Pipe.closedInChildren()
     /// What it has printed so far, standard error included.
     public private(set) var text = ""
 

@@ -29,6 +29,8 @@ extension GDBSession {
             reply(Hex.text(Array(Self.description(task).utf8)))
         case "qRcmd": command(rest)
         case "qSymbol": reply("OK")
+        // The kernel is where its file says. lldb would not use a breakpoint before it knows.
+        case "qOffsets": reply("Text=0;Data=0;Bss=0")
         case "qHostInfo", "qProcessInfo":
             let pid = name == "qProcessInfo" ? "pid:1;" : ""
             reply("\(pid)triple:\(Hex.text(Array(Self.triple.utf8)));ptrsize:4;endian:little;")

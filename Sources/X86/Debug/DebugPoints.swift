@@ -102,12 +102,8 @@ public final class DebugPoints {
         return kind
     }
 
-    /// Throws `.debuggerStop` when the instruction at `linear` has a breakpoint.
-    func checkFetch(_ linear: UInt32) throws(Fault) {
-        guard mode == .armed, breakpoints.contains(linear) else { return }
-        hit = .breakpoint(linear)
-        throw .debuggerStop
-    }
+    /// Whether to stop before the instruction at `linear`.
+    func stops(at linear: UInt32) -> Bool { mode == .armed && breakpoints.contains(linear) }
 
     /// Throws `.debuggerStop` when an access meets a watchpoint, or takes a note of it.
     func checkAccess(_ linear: UInt32, _ width: Int, _ kind: WatchKind) throws(Fault) {
@@ -164,6 +160,16 @@ extension CPU {
     /// For slow paths of engines: throws `.debuggerStop` when the access meets a watchpoint.
     public func checkWatchpoints(_ linear: UInt32, _ width: Int, write: Bool) throws(Fault) {
         if system.hasDebugPoints { try noteWatched(linear, width, write) }
+    }
+
+    /// Throws `.debuggerStop` when the instruction at `linear` has a breakpoint. The fault of a page that is not there
+    /// comes first, so that at the stop there are instructions to look at, and one stop for each execution.
+    @inline(never)
+    func checkBreakpoint(_ linear: UInt32) throws(Fault) {
+        guard debugPoints.stops(at: linear) else { return }
+        _ = try page(linear, .execute, user: cpl == 3)
+        debugPoints.hit = .breakpoint(linear)
+        throw .debuggerStop
     }
 
     @inline(never)

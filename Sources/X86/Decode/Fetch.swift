@@ -26,7 +26,7 @@ extension CPU {
     /// Decodes the instruction at EIP. Throws its fetch fault, #UD, or #GP(0) when it is too long; and
     /// `.debuggerStop` at a debugger's breakpoint.
     public func fetch() throws(Fault) -> Instruction {
-        if system.hasDebugPoints { try debugPoints.checkFetch(self[segment: SegmentIndex.cs].base &+ eip) }
+        if system.hasDebugPoints { try checkBreakpoint(self[segment: SegmentIndex.cs].base &+ eip) }
         var source = FetchBytes(cpu: self, offset: eip)
         do throws(DecodeFailure) {
             return try Decoder(code32: mode.contains(.code32)).decode(&source)

@@ -254,7 +254,7 @@ extension CPU {
     /// fetch, and `.debuggerStop` at a breakpoint.
     public func codeAddress(_ linear: UInt32) throws(Fault) -> UInt? {
         if system.hasDebugPoints {
-            try debugPoints.checkFetch(linear)
+            try checkBreakpoint(linear)
             if debugPoints.guardsCode(page: linear >> 12) { return nil }
         }
         return try codeBytesAddress(linear)
@@ -270,7 +270,7 @@ extension CPU {
     /// The `count` (1–15) instruction bytes at `linear`, low byte first, padded with zeros; nil when they are
     /// not in RAM. Throws the fault of fetching them.
     public func codeBytes(_ linear: UInt32, count: UInt8) throws(Fault) -> (low: UInt64, high: UInt64)? {
-        if system.hasDebugPoints { try debugPoints.checkFetch(linear) }
+        if system.hasDebugPoints { try checkBreakpoint(linear) }
         var low: UInt64 = 0
         var high: UInt64 = 0
         var host: UInt = 0
