@@ -67,7 +67,7 @@ struct ExecCommand: ParsableCommand {
         case .killed(let report):
             StandardError.print(report)
             throw Ending.exit(Self.failure)
-        case .powerOff, .restart:
+        case .powerOff, .restart, .quit:
             StandardError.print("lguest: the guest ended before the command did")
             throw Ending.exit(Self.failure)
         }

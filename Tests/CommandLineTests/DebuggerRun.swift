@@ -16,26 +16,18 @@ enum GDB {
 
     /// Runs gdb with these commands on `file`; its output, errors included.
     static func run(_ commands: [String], file: String, _ others: [String] = []) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(path))
         let all = ["set pagination off", "set remotetimeout 60", "set confirm off", "set width 0"] + commands
-        process.arguments = ["-q", "-nx", "-batch"] + all.flatMap { ["-ex", $0] } + [file] + others
-        let output = Pipe.closedInChildren()
-        process.standardOutput = output
-        process.standardError = output
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let text = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return String(decoding: text, as: UTF8.self)
+        let gdb = try Child(
+            try #require(path), ["-q", "-nx", "-batch"] + all.flatMap { ["-ex", $0] } + [file] + others,
+            together: true)
+        return gdb.restOfOutput()
     }
 }
 
 /// lguest waiting for a debugger at a socket.
 final class DebuggedProgram {
     let socket: String
-    private let process = Process()
-    private let output = Pipe.closedInChildren()
+    private let child: Child
     private let folder: String
     private var said = ""
 
@@ -44,17 +36,14 @@ final class DebuggedProgram {
         folder = FileManager.default.temporaryDirectory.path + "/lg" + UUID().uuidString.prefix(8)
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         socket = folder + "/gdb"
-        process.executableURL = URL(fileURLWithPath: try #require(Program.path))
-        process.arguments = words + ["--gdb=unix:\(socket)\(option)", "--timeout=120"]
-        process.standardOutput = output
-        process.standardError = output
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
+        child = try Child(
+            try #require(Program.path), words + ["--gdb=unix:\(socket)\(option)", "--timeout=120"],
+            together: true)
         // It says when it is ready.
         while !said.contains("target remote") {
-            let more = output.fileHandleForReading.availableData
+            let more = child.someOutput()
             if more.isEmpty { break }
-            said += String(decoding: more, as: UTF8.self)
+            said += more
         }
     }
 
@@ -66,12 +55,9 @@ final class DebuggedProgram {
 
     /// Waits for the end; what was printed on both streams, and the status.
     func finish() -> (status: Int32, text: String) {
-        let text = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, said + String(decoding: text, as: UTF8.self))
+        said += child.restOfOutput()
+        return (child.wait(), said)
     }
-
-    func kill() { process.terminate() }
 }
 
 /// The other end of the protocol.

@@ -88,9 +88,7 @@ struct EngineTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(Program.path))
         process.arguments = ["64m", guest, "--timeout=60"] + (halted ? [] : ["run=spin 2"])
-        let (output, errors, keys) = (
-            Pipe.closedInChildren(), Pipe.closedInChildren(), Pipe.closedInChildren()
-        )
+        let (output, errors, keys) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = keys
@@ -122,8 +120,8 @@ struct EngineTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(Program.path))
         process.arguments = ["64m", guest, "--perf-map", "conformance"]
-        process.standardOutput = Pipe.closedInChildren()
-        let output = Pipe.closedInChildren()
+        process.standardOutput = Pipe()
+        let output = Pipe()
         process.standardOutput = output
         try process.run()
         _ = output.fileHandleForReading.readDataToEndOfFile()

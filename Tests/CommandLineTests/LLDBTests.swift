@@ -21,7 +21,8 @@ struct LLDBTests {
                 "breakpoint set --name guest_main", "process continue", "register read eip xmm0 st0 cr3",
                 "thread backtrace", "thread step-inst",
                 "watchpoint set expression -w write -s 4 -- (unsigned)$esp-8", "process continue",
-                "process plugin packet monitor tlb 0xc0100000", "watchpoint delete -f", "breakpoint delete -f",
+                "process plugin packet monitor tlb 0xc0100000", "watchpoint delete -f",
+                "breakpoint delete -f",
                 "process continue",
             ], file: BuiltinGuestFile.path)
         var rest = text[...]
@@ -51,9 +52,9 @@ private enum LLDB {
     /// Runs lldb with these commands on `file`; its output, errors included.
     static func run(_ commands: [String], file: String) throws -> String {
         let all = ["settings set target.language c", "target create '\(file)'"] + commands
-        let done = try Program.run(
-            ["--no-lldbinit", "--no-use-colors", "--batch"] + all.flatMap { ["-o", $0] },
-            program: try #require(path))
-        return done.output + done.errors
+        return try Child(
+            try #require(path),
+            ["--no-lldbinit", "--no-use-colors", "--batch"] + all.flatMap { ["-o", $0] }, together: true
+        ).restOfOutput()
     }
 }

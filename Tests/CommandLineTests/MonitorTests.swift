@@ -25,34 +25,19 @@ struct MonitorTests {
 
         deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-        func start(_ words: [String]) throws -> Process {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: try #require(Program.path))
-            process.arguments = words
-            process.environment = ProcessInfo.processInfo.environment.merging(["XDG_RUNTIME_DIR": folder]) {
-                $1
-            }
-            process.standardInput = FileHandle.nullDevice
-            process.standardOutput = Pipe.closedInChildren()
-            process.standardError = Pipe.closedInChildren()
-            try process.run()
-            return process
+        func start(_ words: [String]) throws -> Child {
+            try Child(try #require(Program.path), words, added: ["XDG_RUNTIME_DIR": folder])
         }
 
         /// Runs a command to its end: status, output, errors.
         func run(_ words: String...) throws -> (status: Int32, output: String, errors: String) {
-            let process = try start(words)
-            func text(_ stream: Any?) -> String {
-                guard let pipe = stream as? Pipe else { return "" }
-                return String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-            }
-            let (output, errors) = (text(process.standardOutput), text(process.standardError))
-            process.waitUntilExit()
-            return (process.terminationStatus, output, errors)
+            let child = try start(words)
+            let (output, errors) = (child.restOfOutput(), child.restOfErrors())
+            return (child.wait(), output, errors)
         }
 
         /// A guest that has come so far that its console shows `text`.
-        func guest(_ name: String, _ words: [String], until text: String) throws -> Process {
+        func guest(_ name: String, _ words: [String], until text: String) throws -> Child {
             let process = try start(
                 ["64m", BuiltinGuestFile.path, "--name=\(name)", "--timeout=120"] + words)
             for _ in 0..<1000 {
@@ -80,16 +65,15 @@ struct MonitorTests {
         guard case .list(let guests) = json else { return #expect(Bool(false), "\(json)") }
         #expect(
             guests.compactMap { $0["pid"]?.word }.sorted()
-                == [first, second].map { UInt64($0.processIdentifier) }.sorted())
+                == [first, second].map { UInt64($0.processID) }.sorted())
         #expect(guests.first { $0["name"]?.string == "alpha" }?["memory"]?.word == 64 << 20)
-        kill(first.processIdentifier, SIGKILL)
-        first.waitUntilExit()
+        first.kill(SIGKILL)
+        first.wait()
         #expect(try stage.run("ps").output.split(separator: "\n").count == 2)
         let sockets = try FileManager.default.contentsOfDirectory(atPath: stage.folder + "/lguest")
         #expect(sockets.count == 1)
         #expect(try stage.run("monitor", "odd/name %", "quit").status == 0)
-        second.waitUntilExit()
-        #expect(second.terminationStatus == 0)
+        #expect(second.wait() == 0)
         #expect(try stage.run("ps").output.split(separator: "\n").count == 1)
     }
 
@@ -110,8 +94,8 @@ struct MonitorTests {
             moved = try instructions() != before
         }
         #expect(moved)
-        #expect(try stage.run("monitor", "\(guest.processIdentifier)", "quit").output == "ok\n")
-        guest.waitUntilExit()
+        #expect(try stage.run("monitor", "\(guest.processID)", "quit").output == "ok\n")
+        guest.wait()
     }
 
     @Test("stats, help, and commands that make no sense")
@@ -125,14 +109,12 @@ struct MonitorTests {
             ["monitor", "a", "balloon", "x"], ["monitor", "a", "balloon", "8m"],
             ["monitor", "nobody", "status"],
         ] {
-            let process = try stage.start(words)
-            process.waitUntilExit()
-            #expect(process.terminationStatus == 2, "\(words)")
+            #expect(try stage.start(words).wait() == 2, "\(words)")
         }
         let again = try stage.run("64m", BuiltinGuestFile.path, "--name=a", "run=halt")
         #expect(again.status == 2 && again.errors.contains("runs already"))
         _ = try stage.run("monitor", "a", "quit")
-        guest.waitUntilExit()
+        guest.wait()
     }
 
     @Test("lines that are no requests get an error each, and the connection lives")
@@ -156,7 +138,7 @@ struct MonitorTests {
         #expect(ask("{\"command\":\"events\"}")?["result"] == .bool(true))
         _ = try stage.run("monitor", "n", "quit")
         #expect(ask("{\"command\":\"status\"}")?["event"]?.string == "ended")
-        guest.waitUntilExit()
+        guest.wait()
     }
 
     private static let linux = KernelInventory.vmlinux(4, 4...4)
@@ -178,11 +160,7 @@ struct MonitorTests {
         ])
         func wait(for text: String, _ words: [String]) throws -> Bool {
             for _ in 0..<2000 where guest.isRunning {
-                let process = try stage.start(words)
-                let output =
-                    (process.standardOutput as? Pipe)?.fileHandleForReading.readDataToEndOfFile() ?? Data()
-                process.waitUntilExit()
-                if String(decoding: output, as: UTF8.self).contains(text) { return true }
+                if try stage.start(words).restOfOutput().contains(text) { return true }
                 usleep(20_000)
             }
             return false
@@ -193,6 +171,6 @@ struct MonitorTests {
         #expect(try stage.run("monitor", "l", "balloon", "20m").output == "ok\n")
         #expect(try wait(for: "\"balloon\":20971520", ["monitor", "--json", "l", "status"]))
         #expect(try stage.run("monitor", "l", "quit").status == 0)
-        guest.waitUntilExit()
+        guest.wait()
     }
 }

@@ -29,9 +29,9 @@ struct ProcessTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(binary))
         process.arguments = words
-        let output = Pipe.closedInChildren()
-        let errors = Pipe.closedInChildren()
-        let keys = Pipe.closedInChildren()
+        let output = Pipe()
+        let errors = Pipe()
+        let keys = Pipe()
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = keys

@@ -4,7 +4,6 @@
 
 import Foundation
 import LguestKit
-import TestSupport
 import Testing
 
 enum Program {
@@ -32,9 +31,7 @@ enum Program {
         process.executableURL = URL(
             fileURLWithPath: program.contains("/") ? program : try #require(HostPrograms.find(program)))
         process.arguments = words
-        let (output, errors, keys) = (
-            Pipe.closedInChildren(), Pipe.closedInChildren(), Pipe.closedInChildren()
-        )
+        let (output, errors, keys) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = keys

@@ -26,7 +26,7 @@ private enum Browser {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(path))
         process.arguments = options + ["--user-data-dir=\(profile)"] + words
-        let output = Pipe.closedInChildren()
+        let output = Pipe()
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
         process.standardInput = FileHandle.nullDevice

@@ -93,7 +93,7 @@ struct SandboxedRunTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(Program.path))
         process.arguments = words
-        let (output, keys) = (Pipe.closedInChildren(), Pipe.closedInChildren())
+        let (output, keys) = (Pipe(), Pipe())
         (process.standardOutput, process.standardInput) = (output, keys)
         try process.run()
         defer { process.terminate() }
@@ -146,7 +146,7 @@ struct SandboxedRunTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-c", words]
-        let output = Pipe.closedInChildren()
+        let output = Pipe()
         process.standardOutput = output
         try process.run()
         defer { process.terminate() }

@@ -56,7 +56,7 @@ private enum Tutorial {
         environment["LGUEST_BUILTIN_GUEST"] =
             URL(fileURLWithPath: BuiltinGuestFile.path).standardizedFileURL.path
         process.environment = environment
-        let output = Pipe.closedInChildren()
+        let output = Pipe()
         process.standardOutput = output
         process.standardError = output
         process.standardInput = FileHandle.nullDevice

@@ -13,7 +13,7 @@ public final class RunningProgram {
     }()
 
     private let process = Process()
-    private let output = Pipe.closedInChildren()
+    private let output = Pipe()
     /// What it has printed so far, standard error included.
     public private(set) var text = ""
 
