@@ -9,7 +9,7 @@ import Support
 struct ExplainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
-        abstract: "Explain a hypercall, trap, device register or field of the shared page.",
+        abstract: "Explain a hypercall, a trap, a register, a shared field.",
         usage: "lguest explain [NAME ... | --all]",
         discussion: "Without NAME: the list of all names. A NAME may be a number: lguest explain 0x1f")
 

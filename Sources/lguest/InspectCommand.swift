@@ -9,7 +9,7 @@ import Support
 struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect",
-        abstract: "Say what a kernel file is, and whether it will boot here.")
+        abstract: "Say what a kernel file is, and if it boots here.")
 
     @Flag(name: .long, help: "Print one JSON object.")
     var json = false

@@ -65,6 +65,7 @@ struct ReportPageTests {
         result.lookup = document.querySelector("#tables .readout").textContent;
         result.steps = [...document.querySelectorAll(".step b")].map(step => step.textContent);
         document.querySelector(".step").focus(); result.explained = document.querySelector("#journeys .explain b").textContent;
+        result.journeys = [...document.querySelectorAll("#journeys [role=tab]")].map(tab => tab.textContent);
         result.moments = document.getElementById("moment").options.length;
         result.unreachable = [...document.querySelectorAll("[onclick]:not(button):not(a)")].length;
         result.keys = (press("?"), document.getElementById("keys").open);
@@ -75,7 +76,7 @@ struct ReportPageTests {
 
     private struct Seen: Decodable {
         let ready, title, focus, first, second, cell, nextCell, lookup, explained: String
-        let sections, empty, before, after, back, steps: [String]
+        let sections, empty, before, after, back, steps, journeys: [String]
         let costs, statistics, callers: [[String]]
         let moments, unreachable: Int
         let keys: Bool
@@ -86,8 +87,8 @@ struct ReportPageTests {
         try Program.withFolder { folder in
             let page = folder + "/report.html"
             let done = try Program.run([
-                "64m", BuiltinGuestFile.path, "--report=\(page)", "--stats",
-                "run=user; pagefault; async; timer 1; user",
+                "64m", BuiltinGuestFile.path, "--report=\(page)", "--stats", "--net=user",
+                "run=user; pagefault; async; timer 1; net dhcp pci; user",
             ])
             #expect(done.status == 0)
             let html = try String(contentsOfFile: page, encoding: .utf8)
@@ -138,6 +139,9 @@ struct ReportPageTests {
             seen.lookup.contains("directory 768 → entry 256 → physical 0x00100000, kernel rw"),
             "\(seen.lookup)")
         #expect(seen.steps.contains { $0 == "SYSCALL" } && seen.steps.contains { $0 == "TO_USER" })
+        for topic in ["system call: ", "page fault: ", "packet on its way out: ", "packet on its way in: "] {
+            #expect(seen.journeys.contains { $0.contains(topic) }, "\(topic)\(seen.journeys)")
+        }
         #expect(seen.explained.hasPrefix("SYSCALL – a program calls its kernel"), "\(seen.explained)")
         #expect(seen.moments >= 2 && seen.unreachable == 0 && seen.keys)
     }

@@ -40,7 +40,6 @@ public final class Child {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, out.1, 1)
         posix_spawn_file_actions_adddup2(&actions, together ? out.1 : err.1, 2)
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
         let environment = ProcessInfo.processInfo.environment.merging(added) { $1 }
         var process: pid_t = 0
         let failure = Self.withStrings([program] + words) { arguments in
@@ -68,8 +67,9 @@ public final class Child {
     /// Pipes that no other child gets.
     private static func pipe() throws -> (Int32, Int32) {
         var ends: [Int32] = [-1, -1]
-        // SAFETY: pipe2 writes two descriptors.
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw ChildError(program: "pipe", errno: errno) }
+        // SAFETY: it writes two descriptors.
+        guard Glibc.pipe(&ends) == 0 else { throw ChildError(program: "pipe", errno: errno) }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         return (ends[0], ends[1])
     }
 

@@ -19,7 +19,7 @@ struct DebugCommands {
         tlb VA           the page tables' way from a linear address to a physical one, and what of it is remembered
         system           control registers, segments, descriptor tables
         tasks            the kernel's tasks
-        symbol ADDRESS   the symbol at an address
+        symbol PLACE     the symbol at an address, or the address of a symbol
         stats            what --stats prints
         trace …          tracing; 'trace help' says more
         help             this list
@@ -34,12 +34,13 @@ struct DebugCommands {
         case "help", "?": return Self.help
         case "tlb", "walk":
             guard let address = address(rest) else {
-                return "usage: monitor tlb ADDRESS (such as 0xc1000000)"
+                return "usage: monitor tlb ADDRESS|SYMBOL (such as 0xc1000000)"
             }
             return Self.describe(guest.cpu.walk(address), address)
         case "symbol":
-            guard let address = address(rest) else { return "usage: monitor symbol ADDRESS" }
-            return guest.symbolTable?.lookup(address)?.description ?? "no symbol there"
+            guard let address = address(rest) else { return "usage: monitor symbol ADDRESS|SYMBOL" }
+            let place = guest.symbolTable?.lookup(address)
+            return place.map { "\(address.asHex)  \($0)" } ?? "no symbol there"
         case "system": return system
         case "tasks":
             let current = tasks.current()

@@ -80,8 +80,8 @@ public final class CoreFile {
         let step: UInt64 = 1 << 16
         for address in stride(from: 0, to: guest.ramBytes, by: Int(step)) {
             let count = Int(min(step, guest.ramBytes - address))
-            guard let bytes = guest.readPhysical(address, count: count) else { return false }
-            if Self.isZero(bytes) { continue }
+            // Where there is no memory, there is nothing to write.
+            guard let bytes = guest.readPhysical(address, count: count), !Self.isZero(bytes) else { continue }
             guard put(bytes, at: start + address) else { return false }
         }
         return true

@@ -98,7 +98,7 @@ public final class Translator: Engine {
     @inline(__always)
     private var wantedPath: MemoryPath {
         if cpu.cpl == 3 { return cpu.wantedWindow != 0 ? .window : .flat }
-        return windows.direct.isOpen && !cpu.looksAtEachAccess ? .direct : .flat
+        return windows.direct.isOpen && !cpu.looksAtEachAccess && !cpu.system.hasDebugPoints ? .direct : .flat
     }
 
     /// Makes generated code come back at the next block.

@@ -25,6 +25,7 @@ public enum Sandbox {
     private static let killProcess: UInt32 = 0x8000_0000
     private static let trap: UInt32 = 0x0003_0000
     private static let failWithNoSuchCall: UInt32 = 0x0005_0000 | UInt32(ENOSYS)
+    private static let failWithNoSuchName: UInt32 = 0x0005_0000 | UInt32(ENOENT)
     private static let allow: UInt32 = 0x7FFF_0000
 
     /// Opens what is served later, while the root directory is still the host's. What it says then is what it
@@ -63,6 +64,8 @@ public enum Sandbox {
         for rule in rules { try add(rule, to: filter) }
         // Its flags are in memory, where a filter cannot look; the C library then takes clone.
         _ = seccomp_rule_add_array(filter, failWithNoSuchCall, number("clone3"), 0, nil)
+        // A crash report's source lines: libdw asks for the name of a file that is in memory, and does without.
+        _ = seccomp_rule_add_array(filter, failWithNoSuchName, number("readlink"), 0, nil)
         try check(seccomp_load(filter), "seccomp")
     }
 

@@ -72,7 +72,9 @@ public final class GuestSymbols {
         guard now >= nextSearch else { return }
         searches -= 1
         nextSearch = now &+ 1_000_000_000
-        let bytes = (try? memory.readBytes(0, count: Int(min(memory.ramSize, Self.searched)))) ?? []
+        // No kernel lies below the hole of a PC.
+        let (start, end) = (memory.hole.upperBound, min(memory.ramSize, Self.searched))
+        let bytes = start < end ? (try? memory.readBytes(start, count: Int(end - start))) ?? [] : []
         guard let found = Kallsyms(in: bytes) else { return }
         table = SymbolTable(found.symbols)
         searches = 0
