@@ -87,6 +87,14 @@ public final class GuestMemory {
         codePages.deallocate()
     }
 
+    /// Lets go of the host's page-table entries for the RAM at `base`, not of what is in it: they come back when they are
+    /// used. For an engine that reaches most of it elsewhere, so that the process does not count pages twice. Does nothing
+    /// where the RAM is not a file.
+    public func forgetMappedPages() {
+        // SAFETY: of a shared mapping of a file, this drops the mapping's entries and no contents (madvise(2)).
+        if file >= 0 { madvise(base, Int(size), MADV_DONTNEED) }
+    }
+
     /// Whether `length` bytes from `address` are all RAM.
     @inlinable
     public func contains(_ address: UInt64, length: UInt64) -> Bool {

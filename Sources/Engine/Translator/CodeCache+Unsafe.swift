@@ -6,6 +6,12 @@
 
 import CHost
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// One line of the jump table.
 struct JumpEntry {
     /// Linear address of the block, or all ones.
@@ -79,6 +85,12 @@ final class CodeCache {
     @inline(__always)
     func jumpTable(_ path: MemoryPath) -> UnsafeMutablePointer<JumpEntry> {
         jumps + Int(path.rawValue) * CodeCache.jumpEntries
+    }
+
+    /// Lets go of the host's page-table entries for the writable view of code, which is written once.
+    func forgetMappedPages() {
+        // SAFETY: of shared memory, this drops the view's entries and no contents (madvise(2)).
+        madvise(writable, size, MADV_DONTNEED)
     }
 
     /// Everything below `top` stays for ever.

@@ -28,6 +28,7 @@ public final class Translator: Engine {
     private var split = SplitCache()
     private var decoded: [Instruction] = []
     @exclusivity(unchecked) var pendingExit = Exit.budget
+    @exclusivity(unchecked) private var lastForgotten: UInt64 = 0
     /// The instruction at EIP is to be carried out by itself.
     @exclusivity(unchecked) var wantsSingle = false
     /// Jumps between blocks are patched; lockstep runs without.
@@ -118,6 +119,18 @@ public final class Translator: Engine {
         cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(path))
     }
 
+    /// Pages that generated code reaches through the direct window, and code that is not being written, need no second
+    /// view; each view counts as memory of the process.
+    private func forgetSecondViews() {
+        lastForgotten = cpu.instructions
+        guard windows.direct.isOpen else { return }
+        cache.memory.forgetMappedPages()
+        cache.code.forgetMappedPages()
+    }
+
+    /// Some half a second.
+    private static let instructionsPerForgetting: UInt64 = 1 << 28
+
     /// Tells the signal handler where instructions may fault.
     private func shareSites() {
         faultTable.pointee.sites = cache.sites.elements
@@ -165,6 +178,7 @@ public final class Translator: Engine {
             _ = lguest_fault_table_use(nil)
         }
         windows.settle(cpu)
+        if cpu.instructions &- lastForgotten > Translator.instructionsPerForgetting { forgetSecondViews() }
         cpu.system.translator.codeStackBase = stack.base
         if lguest_fault_table_use(faultTable) != 0 { windows.isAvailable = false }
         /// Link to patch when its target is known, and the cache's generation that it belongs to.
