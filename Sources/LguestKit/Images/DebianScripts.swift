@@ -95,6 +95,10 @@ enum DebianScripts {
                     \(ShareSpecification.modulesTag) /mnt/lib/modules 2>/dev/null
             fi
             for place in proc sys dev; do mount --move /$place /mnt/$place; done
+            # The modules are in use to the end: systemd need not try to unmount them before.
+            mount -t tmpfs -o mode=755 run /mnt/run
+            mkdir -p /mnt/run/systemd/system/usr-lib-modules.mount.d
+            printf '[Unit]\\nDefaultDependencies=no\\n' >/mnt/run/systemd/system/usr-lib-modules.mount.d/lguest.conf
             exec switch_root /mnt /sbin/init "$@"
 
             """
