@@ -96,9 +96,9 @@ public struct ACPIPlatform: Sendable {
         put(2, 89, 1)
         put(0xFFF, 96, 2)  // no C2
         put(0xFFF, 98, 2)  // no C3
-        // Legacy devices, no graphics card, no PCIe power management, and no clock: Linux sets its own by one that it finds, to
-        // half a second, though kvm-clock has told it the exact time.
-        put(1 << 0 | 1 << 2 | 1 << 4 | 1 << 5, 109, 2)
+        put(0x32, 108, 1)  // the clock's century
+        // Legacy devices, no graphics card, no keyboard controller, no PCIe power management.
+        put(1 << 0 | 1 << 2 | 1 << 4, 109, 2)
         // WBINVD works, C1 works, no sleep button, the clock cannot wake, there is a reset register.
         put(1 << 0 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 10, 112, 4)
         register(0xCF9, 116, bits: 8)
@@ -121,7 +121,7 @@ public struct ACPIPlatform: Sendable {
         return Self.table("APIC", revision: 1, body)
     }
 
-    /// The DSDT: the PCI bus with its interrupts, the serial port, and what "off" is.
+    /// The DSDT: the PCI bus with its interrupts, the serial port, the clock, and what "off" is.
     private var definitions: [UInt8] {
         let routes = pciInputs.enumerated().map { index, input in
             AML.package([
@@ -150,9 +150,15 @@ public struct ACPIPlatform: Sendable {
                         AML.ports(UInt32(serialPort), count: 8), AML.interrupt(serialInterrupt),
                     ])),
             ])
+        let clock = AML.device(
+            "RTC",
+            [
+                AML.define("_HID", AML.hardwareID("PNP0B00")),
+                AML.define("_CRS", AML.resources([AML.ports(0x70, count: 2), AML.interrupt(8)])),
+            ])
         let off = AML.integer(UInt32(offType))
         let sleep = AML.define("\\_S5", AML.package([off, off, AML.integer(0), AML.integer(0)]))
-        return Self.table("DSDT", revision: 2, AML.scope("\\_SB", [bus, serial]) + sleep)
+        return Self.table("DSDT", revision: 2, AML.scope("\\_SB", [bus, serial, clock]) + sleep)
     }
 
     /// A table with its header (clause 5.2.6).

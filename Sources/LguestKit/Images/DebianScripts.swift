@@ -27,6 +27,23 @@ enum DebianScripts {
 
         """
 
+    /// The kernel has set its time by the clock, which knows whole seconds, to half a second: once more, at the
+    /// beginning of a second.
+    private static let setTime = """
+        (
+            # A first time, so that the second one is quick.
+            hwclock -u -s
+            read old </sys/class/rtc/rtc0/since_epoch
+            now=$old
+            while [ "$now" = "$old" ]; do
+                usleep 3000
+                read now </sys/class/rtc/rtc0/since_epoch || exit
+            done
+            hwclock -u -s
+        ) >/dev/null 2>&1 </dev/null &
+
+        """
+
     private static let loadAll = """
         for module in /lib/modules/*.ko; do insmod "$module" 2>/dev/null; done
 
@@ -79,13 +96,13 @@ enum DebianScripts {
             poweroff -f
 
             """
-        return basics + "mkdir -p /dev/pts\nmount -t devpts devpts /dev/pts\n" + loadAll
+        return basics + setTime + "mkdir -p /dev/pts\nmount -t devpts devpts /dev/pts\n" + loadAll
             + "hostname debian\n" + startNetwork + "root=\n" + mount(setup.shares, or: ":") + last
     }
 
     /// Goes on with the system on the first disk. Its modules come with the kernel, by a share of their own.
     static let disk =
-        basics + loadAll + waitForDisk + """
+        basics + setTime + loadAll + waitForDisk + """
             if ! mount -t ext4 -o ro /dev/vda /mnt; then
                 echo "lguest: there is no ext4 file system on the disk"
                 poweroff -f
@@ -117,6 +134,7 @@ enum DebianScripts {
                 root=
 
                 """
+        text += setTime
         if setup.hasNetwork { text += startNetwork }
         if setup.hasDisk { text += waitForDisk + enterDisk }
         text += mount(setup.shares, or: "fail")
