@@ -8,7 +8,9 @@ import Testing
 /// Lays symbols out in memory as a kernel's build does (scripts that compress names are free in their choice of
 /// tokens; here a few pairs of letters have one).
 enum KallsymsBuilder {
-    static func memory(_ symbols: [Symbol], relative: Bool, before: Int = 5000) -> [UInt8] {
+    static func memory(_ symbols: [Symbol], relative: Bool, numbered: Bool = false, before: Int = 5000)
+        -> [UInt8]
+    {
         var tokens: [[UInt8]] = (0..<256).map { [UInt8($0)] }
         // Bytes that no name has stand for pieces of text; the rest of the unused ones are empty.
         let pieces = ["Tsys_", "do_", "er", "in", "page"]
@@ -49,6 +51,12 @@ enum KallsymsBuilder {
         align(4)
         for marker in markers { word(marker) }
         align(4)
+        if numbered {
+            for n in sorted.indices.sorted(by: { sorted[$0].name < sorted[$1].name }) {
+                memory += [16, 8, 0].map { UInt8(truncatingIfNeeded: n >> $0) }
+            }
+            align(4)
+        }
         var offsets: [UInt16] = []
         let table = memory.count
         for token in tokens {
@@ -76,10 +84,13 @@ struct KallsymsTests {
         #expect(table.symbols.map(\.address) == Self.symbols.map(\.address))
     }
 
-    @Test("few symbols, many symbols", arguments: [1, 2, 255, 256, 257, 5000])
-    func counts(count: Int) throws {
+    @Test(
+        "few symbols, many symbols; with numbers by name", arguments: [1, 2, 255, 256, 257, 5000],
+        [false, true])
+    func counts(count: Int, numbered: Bool) throws {
         let symbols = (0..<count).map { Symbol(name: "name\($0)", address: 0xC000_1000 + UInt32($0) * 16) }
-        let table = try #require(Kallsyms(in: KallsymsBuilder.memory(symbols, relative: false)))
+        let memory = KallsymsBuilder.memory(symbols, relative: numbered, numbered: numbered)
+        let table = try #require(Kallsyms(in: memory))
         #expect(table.symbols.count == count && table.symbols.last == symbols.last)
     }
 

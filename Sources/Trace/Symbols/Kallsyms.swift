@@ -7,6 +7,7 @@
 //     how many there are
 //     names           for each symbol its length and that many tokens, one byte each
 //     markers         where every 256th symbol's name begins
+//     (numbers        of the symbols in the order of their names, 3 bytes each: from 6.2 on, and in later 6.1)
 //     token table     256 pieces of text, each ended by zero
 //     token index     where each piece begins, 16 bits each
 //
@@ -72,32 +73,43 @@ public struct Kallsyms {
             return memory.littleEndian(at: at)
         }
 
-        /// Walks back from the token of `0` to the first, and checks the index behind the table.
+        /// Walks back from the token of `0` to the second. The first begins at a word's border: how far back, what is
+        /// before the table does not show.
         private mutating func findTokenTable(_ digits: Int) -> Int? {
             var start = digits
-            for _ in 0..<0x30 {
+            for _ in 1..<0x30 {
                 // The zero byte before it ends the token before; its text begins behind the one before that.
                 guard start >= 2, memory[start - 1] == 0 else { return nil }
                 var first = start - 1
                 while first > 0, memory[first - 1] != 0, start - first < 128 { first -= 1 }
                 start = first
             }
+            guard start >= 1, memory[start - 1] == 0 else { return nil }
+            var first = start - 1
+            while first >= 0, start - first <= 128, first == start - 1 || memory[first] != 0 {
+                if first & 3 == 0, readTokens(first) { return first }
+                first -= 1
+            }
+            return nil
+        }
+
+        /// Takes the tokens of a table at `start`, if the index behind it fits them.
+        private mutating func readTokens(_ start: Int) -> Bool {
             var at = start
             var offsets: [Int] = []
+            tokens = []
             for _ in 0..<256 {
-                guard let end = memory[at...].prefix(128).firstIndex(of: 0) else { return nil }
+                guard let end = memory[at...].prefix(128).firstIndex(of: 0) else { return false }
                 offsets.append(at - start)
                 tokens.append(Array(memory[at..<end]))
                 at = end + 1
             }
-            for index in stride(from: (at + 1) & ~1, through: (at + 15) & ~1, by: 2) {
-                let isIndex = (0..<256).allSatisfy { n in
+            return stride(from: (at + 1) & ~1, through: (at + 15) & ~1, by: 2).contains { index in
+                (0..<256).allSatisfy { n in
                     let entry: UInt16? = memory.littleEndian(at: index + 2 * n)
                     return entry == UInt16(truncatingIfNeeded: offsets[n])
                 }
-                if isIndex { return start }
             }
-            return nil
         }
 
         /// The markers end before the token table and begin with a zero; the names, and how many there are, come
@@ -112,6 +124,30 @@ public struct Kallsyms {
                 guard word(first) == 0 else { continue }
                 let markers = ((table & ~3) - padding - first) / 4
                 if findCount(markersAt: first, markers: markers, last: Int(last)) { return true }
+            }
+            return (0..<4).contains { findNames(beforeNumbersEndingAt: table - $0) }
+        }
+
+        /// The same with the symbols' numbers in between: all below how many there are, each once. So going back, they
+        /// begin where the largest number that was met is one less than how many were.
+        private mutating func findNames(beforeNumbersEndingAt end: Int) -> Bool {
+            var largest = 0
+            var at = end - 3
+            for number in 1...Int(Kallsyms.limit) {
+                guard at >= 0 else { return false }
+                let value = Int(memory[at]) << 16 | Int(memory[at + 1]) << 8 | Int(memory[at + 2])
+                guard value < Kallsyms.limit else { return false }
+                largest = max(largest, value)
+                if largest + 1 == number, at & 3 == 0 {
+                    let markers = (number + 255) / 256
+                    let first = at - 4 * markers
+                    if word(first) == 0, let last = word(at - 4),
+                        findCount(markersAt: first, markers: markers, last: Int(last)), count == number
+                    {
+                        return true
+                    }
+                }
+                at -= 3
             }
             return false
         }
