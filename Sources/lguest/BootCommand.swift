@@ -10,7 +10,7 @@ import Support
 struct BootCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "boot",
-        abstract: "Boot a kernel (the default: the word 'boot' may be left out).",
+        abstract: "Boot a kernel (the default: 'boot' may be left out).",
         usage: "lguest [options] MEM KERNEL [kernel-args ...]")
 
     @OptionGroup var options: RunOptions

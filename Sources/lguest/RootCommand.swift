@@ -18,8 +18,6 @@ struct RootCommand: ParsableCommand {
             lguest inspect FILE [--json]
             lguest explain [NAME ...]
             lguest report TRACE -o FILE.html
-            lguest ps [--json]
-            lguest monitor [--json] NAME [COMMAND]
             lguest image create OUT.img --size SIZE [--from-tar FILE | --from-dir DIR]
             lguest doctor [--json]
             """,

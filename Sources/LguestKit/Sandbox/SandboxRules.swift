@@ -70,7 +70,8 @@ enum SandboxRules {
     /// Memory comes and goes, for guests that restart and for translated code, but no page is ever writable and
     /// executable, and none becomes executable that was not.
     private static let memory =
-        plain("munmap mremap madvise mincore brk memfd_create membarrier")
+        // sysinfo: the C library's sorting asks how much memory there is.
+        plain("munmap mremap madvise mincore brk memfd_create membarrier sysinfo")
         + [
             SystemCallRule("mmap", .masked(2, mask: protExecute, value: 0)),
             SystemCallRule("mmap", .masked(2, mask: protExecute | protWrite, value: protExecute)),
