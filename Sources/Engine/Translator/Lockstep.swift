@@ -51,10 +51,7 @@ public final class Lockstep: Engine {
     /// One block on both.
     private func step(_ cpu: CPU) -> Exit {
         guard cpu.attention == 0, let block = translator.preview(cpu),
-            block.allSatisfy(Lockstep.canRehearse),
-            // What lets a waiting interrupt in ends the block in ways of each engine's own.
-            !cpu.system.interruptWaits
-                || !block.contains(where: { $0.operation == .sti || $0.operation == .popf })
+            block.allSatisfy(Lockstep.canRehearse)
         else {
             skipped += 1
             return translator.run(cpu, budget: 1)
@@ -143,6 +140,8 @@ public final class Lockstep: Engine {
     private static func canRehearse(_ i: Instruction) -> Bool {
         // A clock does not show the same twice.
         if i.operation == .rdtsc { return false }
+        // These may ask for a trap or let an interrupt in, which ends the block in ways of each engine's own.
+        if i.operation == .popf || i.operation == .sti { return false }
         if NativeSupport.handles(i) { return true }
         switch i.operation {
         case .pusha, .popa, .pushf, .enter, .cmpxchg8b, .movs, .stos, .lods, .scas, .cmps, .pushSegment,
