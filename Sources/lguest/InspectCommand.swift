@@ -39,8 +39,11 @@ struct InspectCommand: ParsableCommand {
             ("configuration", found.configuration.map { "embedded, \($0.count) lines" } ?? "not embedded"),
             (
                 "boots here",
-                found.bootsAs.map { "yes, as a guest of \($0)" } ?? "no: "
-                    + (found.obstacle?.description ?? "the reason is not known")
+                switch found.bootsAs {
+                case "bare": "yes, as it is, on a small PC"
+                case let name?: "yes, as a guest of \(name)"
+                case nil: "no: " + (found.obstacle?.description ?? "the reason is not known")
+                }
             ),
         ]
         return rows.map { name, value in

@@ -3,6 +3,7 @@
 // `lguest inspect` on the kernels of the inventory: a bzImage and a vmlinux of one build are one kernel.
 
 import Boot
+import LguestKit
 import TestSupport
 import Testing
 
@@ -20,6 +21,21 @@ struct InspectTests {
         #expect(text.contains(found.format))
         let json = InspectCommand.object(found).text()
         #expect(json.contains("\"boots\": true") && json.hasPrefix("{\n  \"file\": "), "\(json)")
+    }
+
+    @Test(
+        "Debian's kernels boot as they are",
+        .enabled(if: (try? ImageCache()) != nil, "no folder for a cache"),
+        arguments: DebianImage.Flavour.allCases)
+    func stock(flavour: DebianImage.Flavour) throws {
+        guard let image = DebianImage.find(flavour, in: try ImageCache()) else {
+            try Test.cancel(
+                "no Debian kernel in the cache: 'lguest images fetch 686 686-pae' needs an archive")
+        }
+        let found = try Inspection(path: image.kernelPath)
+        #expect(found.bootsAs == "bare" && found.obstacle == nil && found.interfaces.contains("KVM"))
+        let text = InspectCommand.lines(found).joined(separator: "\n")
+        #expect(text.contains("boots here        yes, as it is, on a small PC"), "\(text)")
     }
 
     @Test("there is something to inspect")

@@ -25,7 +25,7 @@ public struct Inspection: Sendable {
     public var devices: String?
     /// Lines of the embedded configuration (`CONFIG_IKCONFIG`); nil when there is none.
     public var configuration: [String]?
-    /// The guest interface under which it boots here; nil when it does not.
+    /// The guest interface under which it boots here, "lguest" or "bare" (as on a PC); nil when it does not.
     public var bootsAs: String?
     /// Why it does not boot here; nil when it does.
     public var obstacle: LguestError?
@@ -69,11 +69,12 @@ public struct Inspection: Sendable {
                 kernel.isFirstGeneration
                 ? "lguest DMA (2.6.23)" : version.hasPCIDevices ? "virtio 1.0 over PCI" : "lguest device page"
         }
-        do throws(LguestError) {
-            try kernel.requireLguestSupport()
-            bootsAs = "lguest"
-        } catch {
-            obstacle = error
+        // As `InterfaceChoice` chooses.
+        switch kernel.lguestSupport {
+        case .symbols, .entryStub, .signature: bootsAs = "lguest"
+        case .unknown: bootsAs = kernel.linuxVersion?.isAfterLguest == true ? "bare" : "lguest"
+        case .none: bootsAs = "bare"
         }
+        if bootsAs == "bare" { devices = "virtio 1.0 over PCI" }
     }
 }
