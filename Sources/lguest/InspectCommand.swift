@@ -39,15 +39,19 @@ struct InspectCommand: ParsableCommand {
             ("configuration", found.configuration.map { "embedded, \($0.count) lines" } ?? "not embedded"),
             (
                 "boots here",
-                switch found.bootsAs {
-                case "bare": "yes, as it is, on a small PC"
-                case let name?: "yes, as a guest of \(name)"
-                case nil: "no: " + (found.obstacle?.description ?? "the reason is not known")
-                }
+                boots(found)
             ),
         ]
         return rows.map { name, value in
             name + String(repeating: " ", count: 18 - name.count) + (value ?? "not known")
+        }
+    }
+
+    private static func boots(_ found: Inspection) -> String {
+        switch found.bootsAs {
+        case "bare": "yes, as it is, on a small PC"
+        case let name?: "yes, as a guest of \(name)"
+        case nil: "no: " + (found.obstacle?.description ?? "the reason is not known")
         }
     }
 
