@@ -93,6 +93,16 @@ public struct KernelImage: Sendable {
         return false
     }
 
+    /// Whether it is to run as an lguest guest: it has the code for that, or that cannot be told and its age allows it.
+    /// Else it wants a PC.
+    public var suitsLguest: Bool {
+        switch lguestSupport {
+        case .symbols, .entryStub, .signature: true
+        case .unknown: linuxVersion?.isAfterLguest != true
+        case .none: false
+        }
+    }
+
     private static func pae(_ elf: ELF32File, _ symbols: SymbolTable?) throws(LguestError) -> PAEEvidence? {
         let configuration = symbols == nil ? try EmbeddedConfiguration.lines(in: elf) : nil
         return try PAEEvidence(elf, symbols: symbols, configuration: configuration)

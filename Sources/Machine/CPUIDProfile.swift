@@ -34,19 +34,19 @@ enum CPUIDProfile {
     static func result(leaf: UInt32) -> CPUIDResult {
         switch leaf {
         case 0:
-            let words = text(vendor, 3)
+            let words = CPUIDResult.words(vendor, 3)
             return CPUIDResult(eax: 1, ebx: words[0], ecx: words[2], edx: words[1])
         case 1:
             return CPUIDResult(
                 eax: signature, ebx: 0, ecx: underHypervisor,
                 edx: fpu | tsc | pae | cx8 | cmov | mmx | fxsr | sse | sse2)
         case 0x4000_0000:
-            let words = text(hypervisor, 3)
+            let words = CPUIDResult.words(hypervisor, 3)
             return CPUIDResult(eax: 0x4000_0000, ebx: words[0], ecx: words[1], edx: words[2])
         case 0x8000_0000: return CPUIDResult(eax: 0x8000_0006)
         case 0x8000_0001: return CPUIDResult()
         case 0x8000_0002...0x8000_0004:
-            let words = text(brand, 12)
+            let words = CPUIDResult.words(brand, 12)
             let first = Int(leaf - 0x8000_0002) * 4
             return CPUIDResult(
                 eax: words[first], ebx: words[first + 1], ecx: words[first + 2], edx: words[first + 3])
@@ -56,15 +56,6 @@ enum CPUIDProfile {
         case 0x8000_0006: return CPUIDResult(ecx: 0x0200_6140)
         // Out of range: as AMD's processors, all zero.
         default: return CPUIDResult()
-        }
-    }
-
-    /// `string`, padded with zero bytes, as `count` little-endian words.
-    private static func text(_ string: String, _ count: Int) -> [UInt32] {
-        var bytes = Array(string.utf8.prefix(count * 4))
-        bytes += [UInt8](repeating: 0, count: count * 4 - bytes.count)
-        return (0..<count).map { n in
-            (0..<4).reduce(0) { $0 | UInt32(bytes[n * 4 + $1]) << UInt32(8 * $1) }
         }
     }
 }

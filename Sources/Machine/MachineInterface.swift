@@ -15,16 +15,8 @@ public enum InterfaceChoice: String, CaseIterable, Sendable {
     /// Any kernel, on a PC.
     case bare
 
-    /// What suits the kernel: lguest's interface where it has the code for that, or where that cannot be told and
-    /// its age allows it.
-    public init(for kernel: KernelImage) {
-        self =
-            switch kernel.lguestSupport {
-            case .none: .bare
-            case .unknown: kernel.linuxVersion?.isAfterLguest == true ? .bare : .lguest
-            case .symbols, .entryStub, .signature: .lguest
-            }
-    }
+    /// What suits the kernel.
+    public init(for kernel: KernelImage) { self = kernel.suitsLguest ? .lguest : .bare }
 }
 
 extension Machine {

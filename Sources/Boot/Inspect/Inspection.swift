@@ -69,12 +69,7 @@ public struct Inspection: Sendable {
                 kernel.isFirstGeneration
                 ? "lguest DMA (2.6.23)" : version.hasPCIDevices ? "virtio 1.0 over PCI" : "lguest device page"
         }
-        // As `InterfaceChoice` chooses.
-        switch kernel.lguestSupport {
-        case .symbols, .entryStub, .signature: bootsAs = "lguest"
-        case .unknown: bootsAs = kernel.linuxVersion?.isAfterLguest == true ? "bare" : "lguest"
-        case .none: bootsAs = "bare"
-        }
-        if bootsAs == "bare" { devices = "virtio 1.0 over PCI" }
+        bootsAs = kernel.suitsLguest ? "lguest" : "bare"
+        if !kernel.suitsLguest { devices = "virtio 1.0 over PCI" }
     }
 }

@@ -15,6 +15,24 @@ public protocol PortHandler: AnyObject {
     func portWrite(offset: UInt16, width: Int, value: UInt32)
 }
 
+/// A device whose ports have one byte each; a wider access is one to each of them, the lowest first.
+public protocol BytePortHandler: PortHandler {
+    func readByte(_ offset: UInt16) -> UInt8
+    func writeByte(_ offset: UInt16, _ value: UInt8)
+}
+
+extension BytePortHandler {
+    public func portRead(offset: UInt16, width: Int) -> UInt32 {
+        (0..<UInt16(width)).reduce(0) { $0 | UInt32(readByte(offset + $1)) << (8 * UInt32($1)) }
+    }
+
+    public func portWrite(offset: UInt16, width: Int, value: UInt32) {
+        for index in 0..<UInt16(width) {
+            writeByte(offset + index, UInt8(truncatingIfNeeded: value >> (8 * UInt32(index))))
+        }
+    }
+}
+
 /// Sends port accesses to the device that claims the port.
 public final class PortBus {
     private struct Claim {

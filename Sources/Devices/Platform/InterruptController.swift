@@ -83,7 +83,7 @@ public final class InterruptController {
         cascade()
     }
 
-    private final class Ports: PortHandler {
+    private final class Ports: BytePortHandler {
         private unowned let controller: InterruptController
         private let first: UInt16
 
@@ -92,18 +92,8 @@ public final class InterruptController {
             self.first = first
         }
 
-        func portRead(offset: UInt16, width: Int) -> UInt32 {
-            (0..<UInt16(width)).reduce(0) {
-                $0 | UInt32(controller.read(first + offset + $1)) << (8 * UInt32($1))
-            }
-        }
-
-        func portWrite(offset: UInt16, width: Int, value: UInt32) {
-            for index in 0..<UInt16(width) {
-                controller.write(
-                    first + offset + index, UInt8(truncatingIfNeeded: value >> (8 * UInt32(index))))
-            }
-        }
+        func readByte(_ offset: UInt16) -> UInt8 { controller.read(first + offset) }
+        func writeByte(_ offset: UInt16, _ value: UInt8) { controller.write(first + offset, value) }
     }
 }
 

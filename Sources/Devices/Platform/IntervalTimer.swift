@@ -100,7 +100,7 @@ public final class IntervalTimer {
         }
     }
 
-    private final class Ports: PortHandler {
+    private final class Ports: BytePortHandler {
         private unowned let timer: IntervalTimer
         private let first: UInt16
 
@@ -109,16 +109,7 @@ public final class IntervalTimer {
             self.first = first
         }
 
-        func portRead(offset: UInt16, width: Int) -> UInt32 {
-            (0..<UInt16(width)).reduce(0) {
-                $0 | UInt32(timer.read(first + offset + $1)) << (8 * UInt32($1))
-            }
-        }
-
-        func portWrite(offset: UInt16, width: Int, value: UInt32) {
-            for index in 0..<UInt16(width) {
-                timer.write(first + offset + index, UInt8(truncatingIfNeeded: value >> (8 * UInt32(index))))
-            }
-        }
+        func readByte(_ offset: UInt16) -> UInt8 { timer.read(first + offset) }
+        func writeByte(_ offset: UInt16, _ value: UInt8) { timer.write(first + offset, value) }
     }
 }

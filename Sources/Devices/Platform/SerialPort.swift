@@ -192,14 +192,7 @@ public final class SerialPort {
     }
 }
 
-extension SerialPort: PortHandler {
-    public func portRead(offset: UInt16, width: Int) -> UInt32 {
-        (0..<UInt16(width)).reduce(0) { $0 | UInt32(readRegister(offset + $1)) << (8 * UInt32($1)) }
-    }
-
-    public func portWrite(offset: UInt16, width: Int, value: UInt32) {
-        for index in 0..<UInt16(width) {
-            writeRegister(offset + index, UInt8(truncatingIfNeeded: value >> (8 * UInt32(index))))
-        }
-    }
+extension SerialPort: BytePortHandler {
+    public func readByte(_ offset: UInt16) -> UInt8 { readRegister(offset) }
+    public func writeByte(_ offset: UInt16, _ value: UInt8) { writeRegister(offset, value) }
 }

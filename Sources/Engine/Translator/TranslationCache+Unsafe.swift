@@ -129,19 +129,7 @@ final class TranslationCache: CodeWriteObserver {
     /// Drops the blocks at `eip`, whose bytes have changed.
     func dropStale(_ eip: UInt32, pageEntry: UInt) {
         let host = pageEntry &+ UInt(eip)
-        let frame = frame(host)
-        var previous = -1
-        var number = Int(pageHeads[frame])
-        while number >= 0 {
-            let block = blocks[number]
-            if block.host == host && block.eip == eip && block.owner < 0 {
-                retire(number)
-                if previous < 0 { pageHeads[frame] = block.next } else { blocks[previous].next = block.next }
-            } else {
-                previous = number
-            }
-            number = Int(block.next)
-        }
+        drop(inPageOf: host) { _, block in block.host == host && block.eip == eip && block.owner < 0 }
     }
 
     /// Drops block `number`, which is to be made again with more accesses through the flat tables.
@@ -151,16 +139,24 @@ final class TranslationCache: CodeWriteObserver {
         guard block.isAlive, block.owner < 0, flatness <= BlockEmitter.allFlat else { return }
         if self.flatness.count >= 1 << 16 { self.flatness.removeAll() }
         self.flatness[block.host] = flatness
-        let frame = frame(block.host)
+        drop(inPageOf: block.host) { other, _ in other == number }
+    }
+
+    /// Drops those blocks of a page that `isMeant`.
+    private func drop(inPageOf host: UInt, _ isMeant: (Int, TranslatedBlock) -> Bool) {
+        let frame = frame(host)
         var previous = -1
-        var other = Int(pageHeads[frame])
-        while other >= 0 && other != number {
-            previous = other
-            other = Int(blocks[other].next)
+        var number = Int(pageHeads[frame])
+        while number >= 0 {
+            let block = blocks[number]
+            if isMeant(number, block) {
+                retire(number)
+                if previous < 0 { pageHeads[frame] = block.next } else { blocks[previous].next = block.next }
+            } else {
+                previous = number
+            }
+            number = Int(block.next)
         }
-        guard other == number else { return }
-        if previous < 0 { pageHeads[frame] = block.next } else { blocks[previous].next = block.next }
-        retire(number)
     }
 
     /// Whether generated code may find blocks by itself.

@@ -32,7 +32,7 @@ enum BareCPUID {
     static func result(leaf: UInt32, subleaf: UInt32) -> CPUIDResult {
         switch leaf {
         case 0:
-            let words = text(vendor, 3)
+            let words = CPUIDResult.words(vendor, 3)
             return CPUIDResult(eax: 0x16, ebx: words[0], ecx: words[2], edx: words[1])
         case 1:
             return CPUIDResult(eax: signature, ebx: misc, ecx: extendedFeatures, edx: features)
@@ -43,13 +43,13 @@ enum BareCPUID {
         case 0x15: return CPUIDResult(eax: 1, ebx: 40, ecx: 25_000_000)
         case 0x16: return CPUIDResult(eax: 1000, ebx: 1000, ecx: 25)
         case 0x4000_0000:
-            let words = text(hypervisor, 3)
+            let words = CPUIDResult.words(hypervisor, 3)
             return CPUIDResult(eax: 0x4000_0001, ebx: words[0], ecx: words[1], edx: words[2])
         case 0x4000_0001: return CPUIDResult(eax: paravirtual)
         case 0x8000_0000: return CPUIDResult(eax: 0x8000_0008)
         case 0x8000_0001: return CPUIDResult(edx: 1 << 20)  // no-execute
         case 0x8000_0002...0x8000_0004:
-            let words = text(brand, 12)
+            let words = CPUIDResult.words(brand, 12)
             let first = Int(leaf - 0x8000_0002) * 4
             return CPUIDResult(
                 eax: words[first], ebx: words[first + 1], ecx: words[first + 2], edx: words[first + 3])
@@ -58,15 +58,6 @@ enum BareCPUID {
         case 0x8000_0007: return CPUIDResult(edx: 1 << 8)  // the time-stamp counter never changes its pace
         case 0x8000_0008: return CPUIDResult(eax: 0x2024)  // 36 physical, 32 linear address bits
         default: return CPUIDResult()
-        }
-    }
-
-    /// `string`, padded with zero bytes, as `count` little-endian words.
-    private static func text(_ string: String, _ count: Int) -> [UInt32] {
-        var bytes = Array(string.utf8.prefix(count * 4))
-        bytes += [UInt8](repeating: 0, count: count * 4 - bytes.count)
-        return (0..<count).map { n in
-            (0..<4).reduce(0) { $0 | UInt32(bytes[n * 4 + $1]) << UInt32(8 * $1) }
         }
     }
 }

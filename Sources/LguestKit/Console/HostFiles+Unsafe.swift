@@ -129,19 +129,6 @@ enum HostFiles {
         }
     }
 
-    /// The next client of a listening socket, or nil.
-    static func accept(_ descriptor: Int32) -> Int32? {
-        #if canImport(Glibc)
-            let client = Glibc.accept(descriptor, nil, nil)
-        #else
-            let client = Musl.accept(descriptor, nil, nil)
-        #endif
-        guard client >= 0 else { return nil }
-        _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-        _ = fcntl(client, F_SETFL, O_NONBLOCK)
-        return client
-    }
-
     static func read(_ descriptor: Int32) -> ReadResult {
         var buffer = [UInt8](repeating: 0, count: 4096)
         // SAFETY: the array is passed with its own count.

@@ -54,7 +54,7 @@ final class StreamConsole {
     }
 
     private func acceptClient() {
-        guard let listener, let newcomer = HostFiles.accept(listener) else { return }
+        guard let listener, let newcomer = ListeningSocket.acceptClient(of: listener) else { return }
         guard stream == nil else { return HostFiles.close(newcomer) }
         stream = newcomer
         listen()

@@ -60,7 +60,10 @@ public final class ListeningSocket {
     public static func isStale(_ path: String) -> Bool { HostSocket.isStale(path) }
 
     /// The next client, or nil when there is none.
-    public func accept() -> SocketConnection? {
+    public func accept() -> SocketConnection? { Self.acceptClient(of: descriptor).map(SocketConnection.init) }
+
+    /// The next client of a socket that listens, as a descriptor that does not block, or nil when there is none.
+    public static func acceptClient(of descriptor: Int32) -> Int32? {
         #if canImport(Glibc)
             let client = Glibc.accept(descriptor, nil, nil)
         #else
@@ -69,7 +72,7 @@ public final class ListeningSocket {
         guard client >= 0 else { return nil }
         _ = fcntl(client, F_SETFD, FD_CLOEXEC)
         _ = fcntl(client, F_SETFL, O_NONBLOCK)
-        return SocketConnection(client)
+        return client
     }
 }
 

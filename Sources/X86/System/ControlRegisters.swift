@@ -12,6 +12,15 @@ public struct CPUIDResult: Equatable, Sendable {
         self.ecx = ecx
         self.edx = edx
     }
+
+    /// `text`, padded with zero bytes, as `count` little-endian words: how CPUID gives names.
+    public static func words(_ text: String, _ count: Int) -> [UInt32] {
+        var bytes = Array(text.utf8.prefix(count * 4))
+        bytes += [UInt8](repeating: 0, count: count * 4 - bytes.count)
+        return (0..<count).map { n in
+            (0..<4).reduce(0) { $0 | UInt32(bytes[n * 4 + $1]) << UInt32(8 * $1) }
+        }
+    }
 }
 
 /// Model-specific registers that the core keeps (Intel SDM volume 4).
