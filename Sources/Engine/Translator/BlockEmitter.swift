@@ -260,8 +260,16 @@ final class BlockEmitter {
         let number = addHelper(k, endsBlock: ends)
         a.immediate(Host.r11, number)
         a.call(thunks.helper)
-        // A helper never comes back from what ends a block.
+        if ends { a.jump(to: thunks.resume) }
         place = .saved
+    }
+
+    /// Crosses between user and kernel code by a fixed piece that knows how, or by the processor core.
+    func emitCrossing(_ k: Int, _ thunk: Int) {
+        preserveFlags(k)
+        a.immediate(Host.r11, addHelper(k, endsBlock: true))
+        a.immediate(Host.r9, endEIP)
+        a.jump(to: thunk)
     }
 
     func addHelper(_ k: Int, endsBlock: Bool, missedWindow: Bool = false) -> UInt32 {
@@ -283,6 +291,10 @@ final class BlockEmitter {
             let number = addHelper(k, endsBlock: last)
             a.immediate(Host.r11, number)
             a.call(thunks.helper)
+            if last {
+                a.jump(to: thunks.resume)
+                return
+            }
             if placesAfter[k] != .saved { a.restoreFlags(layout) }
             a.jump(to: ends[k])
         }

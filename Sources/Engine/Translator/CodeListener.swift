@@ -44,7 +44,10 @@ extension Thunks {
             ("leave for budget", budget), ("leave for moved page", moved),
             ("leave for first indirect jump", firstIndirect), ("leave for changed bytes", stale),
             ("return elsewhere", returnMiss), ("return to nowhere", returnReset), ("dispatch", dispatch),
-            ("processor core", helper), ("commit", commit), ("load SSE", loadSSE), ("load x87", loadX87),
+            ("processor core", helper), ("resume", resume), ("system call", crossings.systemCall),
+            ("sysenter", crossings.systemEnter), ("sysexit", crossings.systemExit),
+            ("interrupt return", crossings.interruptReturn),
+            ("commit", commit), ("load SSE", loadSSE), ("load x87", loadX87),
         ] + read.map { ("slow read", $0) } + write.map { ("slow write", $0) }
             + modify.map { ("slow modify", $0) }
     }

@@ -13,6 +13,8 @@ final class CodeStack {
 
     private let low: UnsafeMutableRawPointer
     var base: UInt { UInt(bitPattern: low) &+ UInt(CodeStack.bytes - 16 * CodeStack.entriesAbove) }
+    /// Below this there would be little room for the kernel's calls behind those of user code.
+    var lowestKernelBase: UInt { UInt(bitPattern: low) &+ UInt(CodeStack.bytes / 2) }
     var guardPage: UInt { UInt(bitPattern: low) &- 4096 }
 
     /// `reset` is the address where a RET goes that comes to the base.

@@ -83,6 +83,7 @@ extension BlockEmitter {
             let number = addHelper(k, endsBlock: true)
             a.immediate(Host.r11, number)
             a.call(thunks.helper)
+            a.jump(to: thunks.resume)
         }
     }
 

@@ -6,10 +6,23 @@
 import X86
 
 extension BlockEmitter {
+    /// What the processor core carries out, and crossings that it need not.
+    private func emitOther(_ k: Int) {
+        let i = instructions[k]
+        let pieces = thunks.crossings
+        switch i.operation {
+        case .int where i.immediate & 0xFF == UInt32(SystemCallGate.vector): emitCrossing(k, pieces.systemCall)
+        case .sysenter: emitCrossing(k, pieces.systemEnter)
+        case .sysexit: emitCrossing(k, pieces.systemExit)
+        case .iret where i.operandSize == 4: emitCrossing(k, pieces.interruptReturn)
+        default: emitHelper(k)
+        }
+    }
+
     func emitInstruction(_ k: Int) {
         let i = instructions[k]
         guard NativeSupport.handles(i) else {
-            emitHelper(k)
+            emitOther(k)
             return
         }
         switch i.operation {

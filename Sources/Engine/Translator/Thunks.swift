@@ -39,7 +39,7 @@ enum ExitReason {
 
 /// Offsets of the fixed pieces.
 struct Thunks {
-    private(set) var enter = 0
+    let enter: Int
     private(set) var link = 0
     private(set) var linkSavingFlags = 0
     private(set) var indirectMiss = 0
@@ -53,6 +53,9 @@ struct Thunks {
     private(set) var helper = 0
     /// On at the state's EIP, from memory.
     private(set) var dispatch = 0
+    /// The same with the registers loaded, behind a helper that has come back.
+    private(set) var resume = 0
+    private(set) var crossings: CrossingThunks
     /// By log2 of the operand's size: reads, writes, reads followed by writes.
     private(set) var read: [Int] = []
     private(set) var write: [Int] = []
@@ -78,7 +81,7 @@ struct Thunks {
         a.store64(a.field(layout.hostStack), Host.rsp)
         a.load64(Host.rsp, a.field(layout.codeStackBase))
         Thunks.loadGuest(&a, layout)
-        if hasWindows { Thunks.enterWindow(&a, layout) }
+        if hasWindows { Thunks.enterWindow(&a, layout, always: true) }
         a.jump(register: Host.r11)
 
         let leave = a.here
@@ -133,6 +136,11 @@ struct Thunks {
         if hasWindows { Thunks.enterWindow(&a, layout) }
         a.load(Host.r9, a.field(layout.eip))
         Thunks.indirect(&a, layout, miss: indirectMiss, hasBMI2: hasBMI2)
+        // The same, without a look at the stack: the host's prediction of returns stays right.
+        resume = a.here
+        if hasWindows { Thunks.enterWindow(&a, layout) }
+        a.load(Host.r9, a.field(layout.eip))
+        Thunks.indirect(&a, layout, miss: indirectMiss, hasBMI2: hasBMI2)
 
         helper = a.here
         Thunks.storeGuest(&a, layout)
@@ -184,6 +192,11 @@ struct Thunks {
         a.ret()
         loadSSE = FloatingThunks.loadSSE(&a, layout)
         loadX87 = FloatingThunks.loadX87(&a, layout)
+        crossings = CrossingThunks(
+            &a, layout,
+            common: CrossingThunks.Common(
+                helper: helper, resume: resume, indirectMiss: indirectMiss, hasBMI2: hasBMI2,
+                hasWindows: hasWindows))
         cache.top = a.here
         cache.fixThunks()
     }
@@ -242,12 +255,16 @@ struct Thunks {
         a.load64(Host.rsp, a.field(layout.hostStack))
     }
 
-    /// Makes GS point to the window, if there is one. Changes R9 and flags.
-    private static func enterWindow(_ a: inout Assembler, _ layout: StateLayout) {
+    /// Makes GS point to the window, if there is one; `always`: even if it seems to. Changes R9 and flags.
+    private static func enterWindow(_ a: inout Assembler, _ layout: StateLayout, always: Bool = false) {
         a.load64(Host.r9, a.field(layout.window))
         a.op(0x85, reg: Host.r9, .register(Host.r9), wide: true)
         let none = a.shortJump(0x74)
+        a.op(0x3B, reg: Host.r9, a.field(layout.crossing.gsBase), wide: true)
+        let same = always ? nil : a.shortJump(0x74)
         a.writeGSBase(Host.r9)
+        a.store64(a.field(layout.crossing.gsBase), Host.r9)
+        if let same { a.bindShort(same) }
         a.bindShort(none)
     }
 

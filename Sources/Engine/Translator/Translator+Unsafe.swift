@@ -21,7 +21,7 @@ public final class Translator: Engine {
     let layout = StateLayout()
     let thunks: Thunks
     let windows: WindowPolicy
-    private let stack: CodeStack
+    let stack: CodeStack
     /// What the signal handler looks at; lives as long as the engine.
     private let faultTable: UnsafeMutablePointer<lguest_fault_table>
     private let emitter: BlockEmitter
@@ -95,28 +95,10 @@ public final class Translator: Engine {
         }
     }
 
-    /// How code in the CPU's present state is to reach memory.
-    @inline(__always)
-    private var wantedPath: MemoryPath {
-        if cpu.cpl == 3 { return cpu.wantedWindow != 0 ? .window : .flat }
-        return windows.direct.isOpen && !cpu.looksAtEachAccess && !cpu.system.hasDebugPoints ? .direct : .flat
-    }
-
     /// Makes generated code come back at the next block.
     func cutBudget() {
         budgetCut += cpu.system.translator.budget
         cpu.system.translator.budget = 0
-    }
-
-    /// Chooses the kind of blocks for the CPU's present state.
-    @inline(__always)
-    func selectBlocks() {
-        let path = wantedPath
-        if path == .window { cpu.system.translator.window = cpu.wantedWindow }
-        guard path != cache.path else { return }
-        if path != .window { cpu.system.translator.window = 0 }
-        cache.path = path
-        cpu.system.translator.jumps = UInt(bitPattern: cache.code.jumpTable(path))
     }
 
     /// Pages that generated code reaches through the direct window, and code that is not being written, need no second
@@ -156,7 +138,7 @@ public final class Translator: Engine {
             CounterReading(.directPagesMapped, windows.direct.pagesMapped),
             CounterReading(.directPagesUnmapped, windows.direct.pagesUnmapped),
             CounterReading(.windowFaults, faultTable.pointee.faults),
-        ] + edgeCounts.readings(.handledInCode)
+        ] + crossingReadings + edgeCounts.readings(.handledInCode)
             + zip(names, exitCounts).map { CounterReading(.leftCode, label: $0, $1) }
             + used.map { CounterReading(.byTheCore, label: $0.0.rawValue, $0.1) }
     }
@@ -179,7 +161,7 @@ public final class Translator: Engine {
         }
         windows.settle(cpu)
         if cpu.instructions &- lastForgotten > Translator.instructionsPerForgetting { forgetSecondViews() }
-        cpu.system.translator.codeStackBase = stack.base
+        resetCodeStack()
         if lguest_fault_table_use(faultTable) != 0 { windows.isAvailable = false }
         /// Link to patch when its target is known, and the cache's generation that it belongs to.
         var wanted = -1
@@ -244,11 +226,13 @@ public final class Translator: Engine {
     private func enter(_ number: Int, _ limit: UInt64) {
         let before = Int64(limit &- cpu.instructions) &+ 63
         shareSites()
+        if (cpu.cpl == 3) == (cpu.system.translator.crossing.onKernelStack != 0) { resetCodeStack() }
         budgetCut = 0
         cpu.system.translator.budget = before
         cache.code.enter(
             thunk: thunks.enter, state: cpu.stateAddress,
             code: cache.code.address(Int(cache.blocks[number].savedEntry)))
+        followPath()
         cpu.instructions &+= UInt64(bitPattern: before &- budgetCut &- cpu.system.translator.budget)
         exitCounts[Int(cpu.system.translator.exitReason)] += 1
     }

@@ -53,7 +53,7 @@ extension Operation {
 
 extension Translator {
     /// An exit, with all flags in `flagImage`: for the edge to deal with, or for the caller of `run`.
-    private func leave(_ exit: Exit, eip: UInt32, notRun: Int) -> UInt32 {
+    private func leave(_ exit: Exit, eip: UInt32, notRun: Int, endsBlock: Bool = false) -> UInt32 {
         cpu.eip = eip
         cpu.system.translator.budget += Int64(notRun)
         guard let edge else {
@@ -72,12 +72,14 @@ extension Translator {
             pendingExit = .edge
             return AfterCall.leave
         }
-        return dispatch()
+        return dispatch(endsBlock)
     }
 
     /// A fault, or what only looks like one (see `Fault.beyondAddressSpace`).
-    private func leave(_ fault: Fault, eip: UInt32, notRun: Int) -> UInt32 {
-        guard fault == .beyondAddressSpace else { return leave(.exception(fault), eip: eip, notRun: notRun) }
+    private func leave(_ fault: Fault, eip: UInt32, notRun: Int, endsBlock: Bool = false) -> UInt32 {
+        guard fault == .beyondAddressSpace else {
+            return leave(.exception(fault), eip: eip, notRun: notRun, endsBlock: endsBlock)
+        }
         cpu.eip = eip
         cpu.system.translator.budget += Int64(notRun)
         wantsSingle = true
@@ -85,30 +87,33 @@ extension Translator {
         return AfterCall.leave
     }
 
-    /// Goes on at the CPU's EIP: in generated code where that can be.
-    private func dispatch() -> UInt32 {
+    /// Goes on at the CPU's EIP: in generated code where that can be. `endsBlock`: the caller's code goes on there, too,
+    /// when the call returns.
+    private func dispatch(_ endsBlock: Bool = false) -> UInt32 {
         guard cpu.attention == 0, cpu.mode == .flat32, connects else {
             cpu.system.translator.exitReason = ExitReason.resume
             return AfterCall.leave
         }
         selectBlocks()
-        if cpu.takeCodeMoved() {
-            // Returns rely on where code was.
-            cpu.system.translator.codeStack = cpu.system.translator.codeStackBase &- 8
-        }
-        return AfterCall.dispatch
+        // After a change of its stack, generated code does not return.
+        guard !settleCodeStack(), endsBlock else { return AfterCall.dispatch }
+        // Floating-point registers come back when they are used, after a look whether they may be.
+        cpu.system.translator.hasSSE = 0
+        cpu.system.translator.hasX87 = 0
+        return AfterCall.proceed
     }
 
-    private func resume(eip: UInt32, notRun: Int) -> UInt32 {
+    private func resume(eip: UInt32, notRun: Int, endsBlock: Bool = false) -> UInt32 {
         cpu.eip = eip
         cpu.system.translator.budget += Int64(notRun)
-        return dispatch()
+        return dispatch(endsBlock)
     }
 
     @inline(__always)
     fileprivate func carryOut(_ number: Int) -> UInt32 {
         let cache = cache
         let cpu = cpu
+        followPath()
         let record = cache.helpers[number]
         helperCounts[record.instruction.operation.number] &+= 1
         let left = Int(record.left)
@@ -117,7 +122,7 @@ extension Translator {
             let image = cpu.returnAsBefore()
         {
             cpu.system.translator.flagImage = CPU.flagImage(of: image)
-            return resume(eip: cpu.eip, notRun: left - 1)
+            return resume(eip: cpu.eip, notRun: left - 1, endsBlock: record.endsBlock)
         }
         cpu.setFlagImage(cpu.system.translator.flagImage)
         let source = cpu[r32: GPR.esi] >> 12
@@ -134,25 +139,26 @@ extension Translator {
                 if record.endsBlock || cpu.attention != 0 || cpu.mode != .flat32
                     || !cache.blocks[Int(record.block)].isAlive || hasWrongBlocks
                 {
-                    return resume(eip: cpu.eip, notRun: left - 1)
+                    return resume(eip: cpu.eip, notRun: left - 1, endsBlock: record.endsBlock)
                 }
                 return AfterCall.proceed
-            case .repeat: return resume(eip: cpu.eip, notRun: left - 1)
+            case .repeat: return resume(eip: cpu.eip, notRun: left - 1, endsBlock: record.endsBlock)
             default:
                 guard let exit = Interpreter.exit(outcome) else {
-                    return resume(eip: cpu.eip, notRun: left - 1)
+                    return resume(eip: cpu.eip, notRun: left - 1, endsBlock: record.endsBlock)
                 }
-                return leave(exit, eip: cpu.eip, notRun: left - 1)
+                return leave(exit, eip: cpu.eip, notRun: left - 1, endsBlock: record.endsBlock)
             }
         } catch {
             // SCAS and CMPS have set flags by the elements before the one that faults.
             cpu.system.translator.flagImage = cpu.flagImage
-            return leave(error, eip: record.eip, notRun: left)
+            return leave(error, eip: record.eip, notRun: left, endsBlock: record.endsBlock)
         }
     }
 
     @inline(__always)
     fileprivate func reach(_ address: UInt32, _ number: Int, _ kind: UInt32) -> UInt {
+        followPath()
         let record = cache.accesses[number]
         slowAccesses += 1
         let size = Int(record.size)
@@ -230,6 +236,7 @@ extension Translator {
 
     @inline(__always)
     fileprivate func commit(_ flags: UInt64) -> UInt32 {
+        followPath()
         let address = cpu.system.translator.pendingAddress
         let record = cache.accesses[Int(cpu.system.translator.pendingRecord)]
         let size = Int(record.size)

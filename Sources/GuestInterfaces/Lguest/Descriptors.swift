@@ -10,19 +10,20 @@ extension LguestInterface {
     static let firstTLS: UInt32 = 6
 
     /// Entries that belong to the host: the guest's values never take effect.
-    private static let reservedEntries: Set<UInt32> = [10, 11, 16, 31]
+    private static let reservedEntries: UInt32 = 1 << 10 | 1 << 11 | 1 << 16 | 1 << 31
 
     func loadGDTEntry(_ index: UInt32, _ bits: UInt64, _ cpu: CPU) throws(GuestDeath) {
         guard index < LguestInterface.gdtEntries else {
             throw kill("too many gdt entries: LOAD_GDT_ENTRY for entry \(index), there are 32")
         }
-        if LguestInterface.reservedEntries.contains(index) { return }
+        if LguestInterface.reservedEntries >> index & 1 != 0 { return }
         let adjusted = LguestInterface.adjusted(bits)
         guard adjusted != cpu.system.privateGDT[Int(index)] else { return }
         cpu.system.privateGDT[Int(index)] = adjusted
         cpu.descriptorChanged(Int(index))
         kernelStack = nil
         kernelCode = nil
+        forgetSystemCalls()
     }
 
     /// Privilege 0 becomes 1, and the accessed bit is set so that loading never writes the table.
@@ -54,6 +55,7 @@ extension LguestInterface {
         // The host's own: NMI, double fault, spurious, and the hypercall gate.
         if [2, 8, 15, LguestInterface.hypercallVector].contains(vector) { return }
         guard vector < 256 else { throw kill("setting idt entry \(vector): there are 256") }
+        if vector == UInt32(SystemCallGate.vector) { forgetSystemCalls() }
         guard high & 0x8000 != 0 else {
             idt[Int(vector)] = 0
             return

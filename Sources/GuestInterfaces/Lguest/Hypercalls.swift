@@ -191,9 +191,12 @@ extension LguestInterface {
     private func setStack(_ selector: UInt32, _ pointer: UInt32, pages: UInt32) throws(GuestDeath) {
         guard selector & 3 == 1 else { throw kill("bad stack segment \(selector.hex): its RPL is not 1") }
         guard pages <= 2 else { throw kill("bad stack pages \(pages): at most 2") }
-        stackSelector = UInt16(truncatingIfNeeded: selector)
         stackPointer = pointer
+        cpu?.system.systemCall.stackTop = pointer
+        guard stackSelector != UInt16(truncatingIfNeeded: selector) else { return }
+        stackSelector = UInt16(truncatingIfNeeded: selector)
         kernelStack = nil
+        forgetSystemCalls()
     }
 
     private func shutdown(_ address: UInt32, reason: UInt32) throws(GuestDeath) {

@@ -75,7 +75,7 @@ extension LguestInterface: InterruptLines {
         let irq = UInt8(candidates.trailingZeroBitCount)
         if gate(LguestInterface.irqBase + irq) != nil {
             pendingInterrupts &= ~(1 << UInt32(irq))
-            counters.interrupts += 1
+            tally.interrupts += 1
             try reflect(LguestInterface.irqBase + irq, errorCode: nil, cpu)
         }
         if pendingInterrupts & ~data.blockedInterrupts == 0 { data.set(data.layout.irqPending, 0) }

@@ -58,5 +58,14 @@ struct LguestData {
         nonmutating set { set(layout.irqEnabled, newValue ? 0x200 : 0) }
     }
 
+    /// Host addresses of that flag's word and of the byte that tells whether its page has code. Valid as long as the
+    /// memory.
+    var interruptFlagPlace: (word: UInt, codeMark: UInt) {
+        (
+            UInt(bitPattern: base) + UInt(layout.irqEnabled),
+            UInt(bitPattern: codePages) + UInt((address + UInt64(layout.irqEnabled)) >> 12)
+        )
+    }
+
     var blockedInterrupts: UInt32 { word(layout.blockedInterrupts) }
 }

@@ -47,7 +47,8 @@ public struct LguestServices {
 public final class LguestInterface: GuestInterface, EdgeHandler {
     let services: LguestServices
     var memory: GuestMemory { services.memory }
-    @exclusivity(unchecked) public internal(set) var counters = InterfaceCounters()
+    /// What has crossed here; generated code counts the system calls that it delivers by itself.
+    @exclusivity(unchecked) var tally = InterfaceCounters()
     /// By hypercall number, ring entries included.
     @exclusivity(unchecked) var hypercallCounts = [UInt64](repeating: 0, count: 20)
     @exclusivity(unchecked) var queuedHypercalls: UInt64 = 0
@@ -93,6 +94,12 @@ public final class LguestInterface: GuestInterface, EdgeHandler {
     }
 
     public var nextTimer: UInt64? { clockEvent }
+
+    public var counters: InterfaceCounters {
+        var all = tally
+        if let cpu { all.traps[Int(SystemCallGate.vector)] += cpu.system.systemCall.delivered }
+        return all
+    }
 
     public var details: [CounterReading] {
         let calls = LguestCall.allCases.map {

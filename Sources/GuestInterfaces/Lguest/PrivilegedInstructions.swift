@@ -31,7 +31,7 @@ extension LguestInterface {
         default: return false
         }
         traceEmulated(i, cpu)
-        counters.emulatedInstructions += 1
+        tally.emulatedInstructions += 1
         // A port may have ended the guest or raised an interrupt.
         wantsMachine = true
         cpu.eip = cpu.eip &+ UInt32(i.length)

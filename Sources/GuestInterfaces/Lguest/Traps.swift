@@ -34,18 +34,11 @@ extension LguestInterface {
             try handleFault(.generalProtection(UInt32(vector) * 8 + 2), cpu)
             return
         }
+        let isUserCall = vector == SystemCallGate.vector && cpu.cpl == 3
         cpu.eip = cpu.eip &+ UInt32(length)
-        if vector == 0x80, let data, LguestInterface.readsClock(cpu[r32: GPR.eax]) { writeTime(data) }
+        if isUserCall, let data, LguestInterface.clockCalls.contains(Int(cpu[r32: GPR.eax])) { writeTime(data) }
         try reflect(vector, errorCode: nil, cpu)
-    }
-
-    /// Linux's calls that tell the time. While the guest does not trust its TSC yet, it looks at the shared
-    /// page for them, which would else be as old as the slice.
-    private static func readsClock(_ number: UInt32) -> Bool {
-        switch number {
-        case 13, 78, 265, 403: true  // time, gettimeofday, clock_gettime, clock_gettime64
-        default: false
-        }
+        if isUserCall { prepareSystemCalls(cpu) }
     }
 
     func gate(_ vector: UInt8) -> Descriptor? {
@@ -58,7 +51,7 @@ extension LguestInterface {
         guard let gate = gate(vector) else {
             throw unhandled(Fault(vector: vector, errorCode: errorCode ?? 0), cpu)
         }
-        counters.traps[Int(vector)] += 1
+        tally.traps[Int(vector)] += 1
         if cpu.traces(LguestTrace.reflections) {
             try enterTraced(vector, errorCode, gate, cpu)
         } else {

@@ -19,6 +19,7 @@ extension CPU {
 
     func executeFXSAVE(_ i: Instruction) throws(Fault) {
         let address = try fxAddress(i, write: true)
+        if storeImage(address) { return }
         try probeWrite(address, 512)
         for word in 0..<CPU.imageWords {
             try store(address &+ UInt32(word) * 8, system.fpu.area[word])
@@ -27,10 +28,8 @@ extension CPU {
 
     func executeFXRSTOR(_ i: Instruction) throws(Fault) {
         let address = try fxAddress(i, write: false)
-        // The last byte first: a fault may not depend on how much of the operand we use.
-        let _: UInt8 = try load(address &+ 511)
-        var words = InlineArray<36, UInt64>(repeating: 0)
-        for word in 0..<CPU.imageWords { words[word] = try load(address &+ UInt32(word) * 8) }
+        var words: InlineArray<36, UInt64>
+        if let plain = loadImage(address) { words = plain } else { words = try imageWords(address) }
         guard words[3] & UInt64(~CPU.mxcsrMask) == 0 else { throw .generalProtection() }
         // Byte 5, the upper halves of the selectors and the register slots are reserved.
         let control = CPU.controlWord(UInt16(truncatingIfNeeded: words[0]))
@@ -41,6 +40,14 @@ extension CPU {
         words[3] = words[3] & 0xFFFF | UInt64(CPU.mxcsrMask) << 32
         for register in 0..<8 { words[5 + register * 2] &= 0xFFFF }
         for word in 0..<CPU.imageWords { system.fpu.area[word] = words[word] }
+    }
+
+    private func imageWords(_ address: UInt32) throws(Fault) -> InlineArray<36, UInt64> {
+        // The last byte first: a fault may not depend on how much of the operand we use.
+        let _: UInt8 = try load(address &+ 511)
+        var words = InlineArray<36, UInt64>(repeating: 0)
+        for word in 0..<CPU.imageWords { words[word] = try load(address &+ UInt32(word) * 8) }
+        return words
     }
 
     func executeMXCSR(_ i: Instruction) throws(Fault) {

@@ -29,14 +29,16 @@ public final class AddressSpaceTables {
     /// Physical address of the top-level table, once there is one.
     @exclusivity(unchecked) public internal(set) var root: UInt32?
     @exclusivity(unchecked) var lastUse: UInt64 = 0
+    /// Place among those that are kept.
+    @exclusivity(unchecked) var number = 0
     /// What an engine keeps for this address space.
     @exclusivity(unchecked) public var attachment: AnyObject?
     /// Where the engine has mapped the address space for user code, or 0.
     @exclusivity(unchecked) public var window: UInt = 0
     /// How much user code has run here, in the engine's measure.
     @exclusivity(unchecked) public var heat = 0
-    /// Set when a page that has been fetched from is forgotten, or the address space becomes the current one. Whoever
-    /// relies on where code was clears it.
+    /// Set when a page that has been fetched from is forgotten, or when an address space that does not share the kernel's
+    /// becomes the current one. Whoever relies on where code was clears it.
     @exclusivity(unchecked) public var codeHasMoved = true
     /// How often the engine has given up its window here.
     @exclusivity(unchecked) public var windowDrops = 0

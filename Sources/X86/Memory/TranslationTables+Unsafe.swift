@@ -26,6 +26,9 @@ public final class TranslationTables {
     /// The tables of the address space that the processor is in.
     @exclusivity(unchecked) public private(set) var current: AddressSpaceTables
     @exclusivity(unchecked) private var spaces: [AddressSpaceTables]
+    /// Their roots, in the same order, or all ones; a search that touches nothing else.
+    @exclusivity(unchecked) private var spaceRoots: [UInt64] = [noRoot]
+    private static let noRoot = UInt64.max
     /// Never filled: stands in for the others when each access has to be looked at.
     public let empty: UnsafeMutablePointer<UInt>
     /// Pages (linear address >> 12) with a filled entry that all address spaces share.
@@ -48,6 +51,8 @@ public final class TranslationTables {
     /// Descriptor of the memory behind the shared part, or -1.
     private var sharedMemory: Int32 = -1
     @exclusivity(unchecked) private var useCount: UInt64 = 0
+    /// Whether another address space has become the current one, for `takeCodeMoved`.
+    @exclusivity(unchecked) private var spaceHasChanged = false
     /// Told which translations are forgotten; for what else is made of them.
     // SAFETY: whoever sets it takes it back before it goes.
     @exclusivity(unchecked) public unowned(unsafe) var observer: (any TranslationObserver)?
@@ -76,6 +81,8 @@ public final class TranslationTables {
         flushAll()
         current.root = nil
         spaces = [current]
+        current.number = 0
+        spaceRoots = [TranslationTables.noRoot]
         guard base != UInt32.max, base <= 0xFFE0_0000 else {
             sharedPage = UInt32(TranslationTables.pages)
             linearOrigin = sharedPage
@@ -131,6 +138,9 @@ public final class TranslationTables {
     public func activate(root: UInt32) {
         useCount += 1
         if current.root == root { return }
+        let moved = current.codeHasMoved
+        spaceHasChanged = true
+        defer { if moved || !sharesKernel { current.codeHasMoved = true } }
         if let known = find(root) {
             current = known
         } else if current.root == nil {
@@ -140,13 +150,31 @@ public final class TranslationTables {
             current = freeSpace()
         }
         current.root = root
+        spaceRoots[current.number] = UInt64(root)
         current.lastUse = useCount
-        current.codeHasMoved = true
+    }
+
+    /// Whether all of the kernel is the same in all address spaces.
+    private var sharesKernel: Bool {
+        sharedPage < UInt32(TranslationTables.pages) && sharedPage == linearOrigin
+    }
+
+    /// Where code has moved since the last time of asking.
+    func takeCodeMoved() -> CPU.CodeMove {
+        guard !current.codeHasMoved else {
+            current.codeHasMoved = false
+            spaceHasChanged = false
+            return .everywhere
+        }
+        guard spaceHasChanged else { return .nowhere }
+        spaceHasChanged = false
+        return .inUserPart
     }
 
     private func find(_ root: UInt32) -> AddressSpaceTables? {
         if current.root == root { return current }
-        for space in spaces where space.root == root { return space }
+        let wanted = UInt64(root)
+        for n in 0..<spaceRoots.count where spaceRoots[n] == wanted { return spaces[n] }
         return nil
     }
 
@@ -157,7 +185,9 @@ public final class TranslationTables {
         if sharedPage < UInt32(TranslationTables.pages) && spaces.count < TranslationTables.spaceLimit,
             let new = try? AddressSpaceTables(), new.share(from: sharedPage, memory: sharedMemory)
         {
+            new.number = spaces.count
             spaces.append(new)
+            spaceRoots.append(TranslationTables.noRoot)
             return new
         }
         guard sharedPage < UInt32(TranslationTables.pages),

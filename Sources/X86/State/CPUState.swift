@@ -116,6 +116,9 @@ public struct CPUState {
     public var sysenterESP: UInt32 = 0
     public var sysenterEIP: UInt32 = 0
 
+    /// See `SystemCallGate`.
+    public var systemCall = SystemCallGate()
+
     public var fpu = FPUState()
 
     /// Targets of the last sixteen taken branches, newest at `branchCursor - 1`.

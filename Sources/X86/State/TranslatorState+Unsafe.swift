@@ -47,6 +47,7 @@ public struct TranslatorState {
     public var hostMXCSR: UInt32 = 0x1F80
     /// An XSAVE area, aligned to 64.
     public var transferArea: UInt = 0
+    public var crossing = CrossingState()
 }
 
 extension SegmentRegister {
@@ -67,12 +68,18 @@ extension CPU {
         return cpl == 3 && system.readTable != tables.empty ? tables.current.window : 0
     }
 
-    /// Whether code has moved in the current address space since the last time of asking.
-    public func takeCodeMoved() -> Bool {
-        let space = owner.tables.current
-        defer { space.codeHasMoved = false }
-        return space.codeHasMoved
+    /// Window of the current address space's user code, or 0.
+    public var userWindow: UInt { owner.tables.current.window }
+
+    /// Where code has moved since the last time of asking.
+    public enum CodeMove {
+        case nowhere
+        /// Only in what address spaces have of their own, because another one has become the current one.
+        case inUserPart
+        case everywhere
     }
+
+    public func takeCodeMoved() -> CodeMove { owner.tables.takeCodeMoved() }
 
     /// Address of the activity, for a profiler's signal handler. Valid while the storage lives.
     public var activityAddress: UnsafePointer<UInt32>? {
@@ -141,6 +148,20 @@ public struct StateLayout: Sendable {
     public let cpl = StateLayout.offset(\.cpl)
     public let interruptWaits = StateLayout.offset(\.interruptWaits)
     public let interruptShadow = StateLayout.offset(\.interruptShadow)
+    public let traced = StateLayout.offset(\.traced)
+    public let attention = StateLayout.offset(\.attention)
+    public let systemWriteTable = StateLayout.offset(\.systemWriteTable)
+    public let branches = StateLayout.offset(\.branches)
+    public let branchCursor = StateLayout.offset(\.branchCursor)
+    public let sysenterCS = StateLayout.offset(\.sysenterCS)
+    public let sysenterESP = StateLayout.offset(\.sysenterESP)
+    public let sysenterEIP = StateLayout.offset(\.sysenterEIP)
+    public let systemCall = GateLayout(StateLayout.offset(\.systemCall))
+    public let crossing = CrossingLayout(StateLayout.offset(\.translator.crossing))
+    public let returnCache = ReturnLayout(StateLayout.offset(\.returnCache))
+    /// Bytes between two flat tables of an address space, which lie in this order: the kernel's for reads and writes, the
+    /// user's for both, the kernel's for fetches, the user's.
+    public static let tableBytes = AddressSpaceTables.tableBytes
     private let segments = StateLayout.offset(\.segments)
 
     public init() {}
@@ -154,10 +175,74 @@ public struct StateLayout: Sendable {
         segments + index * MemoryLayout<SegmentRegister>.stride + 4
     }
 
-    private static func offset(_ path: PartialKeyPath<CPUState>) -> Int {
-        guard let offset = MemoryLayout<CPUState>.offset(of: path) else {
-            preconditionFailure("CPUState keeps a field that has no offset")
-        }
-        return offset
+    private static func offset(_ path: PartialKeyPath<CPUState>) -> Int { offsetOf(path) }
+}
+
+private func offsetOf<T>(_ path: PartialKeyPath<T>) -> Int {
+    guard let offset = MemoryLayout<T>.offset(of: path) else {
+        preconditionFailure("\(T.self) keeps a field that has no offset")
+    }
+    return offset
+}
+
+/// Offsets of the fields of `SystemCallGate` in `CPUState`.
+public struct GateLayout: Sendable {
+    public let isPrepared, target, stackTop, level, code, stack, virtualFlag, virtualFlagCode, clearsVirtualFlag,
+        delivered, watched: Int
+
+    init(_ start: Int) {
+        func at(_ path: PartialKeyPath<SystemCallGate>) -> Int { start + offsetOf(path) }
+        isPrepared = at(\.isPrepared)
+        target = at(\.target)
+        stackTop = at(\.stackTop)
+        level = at(\.level)
+        code = at(\.code)
+        stack = at(\.stack)
+        virtualFlag = at(\.virtualFlag)
+        virtualFlagCode = at(\.virtualFlagCode)
+        clearsVirtualFlag = at(\.clearsVirtualFlag)
+        delivered = at(\.delivered)
+        watched = at(\.watched)
+    }
+}
+
+/// Offsets of the fields of `CrossingState` in `CPUState`.
+public struct CrossingLayout: Sendable {
+    public let isAllowed, path, kernelPath, userPath, kernelJumps, userJumps, userWindow, tables, gsBase, stackBase,
+        lowestKernelStack, userStack, onKernelStack, entries, returns: Int
+
+    init(_ start: Int) {
+        func at(_ path: PartialKeyPath<CrossingState>) -> Int { start + offsetOf(path) }
+        isAllowed = at(\.isAllowed)
+        path = at(\.path)
+        kernelPath = at(\.kernelPath)
+        userPath = at(\.userPath)
+        kernelJumps = at(\.kernelJumps)
+        userJumps = at(\.userJumps)
+        userWindow = at(\.userWindow)
+        tables = at(\.tables)
+        gsBase = at(\.gsBase)
+        stackBase = at(\.stackBase)
+        lowestKernelStack = at(\.lowestKernelStack)
+        userStack = at(\.userStack)
+        onKernelStack = at(\.onKernelStack)
+        entries = at(\.entries)
+        returns = at(\.returns)
+    }
+}
+
+/// Offsets of the fields of `CachedReturn` in `CPUState`.
+public struct ReturnLayout: Sendable {
+    public let key, from, isInMemory, code, stack, codeRaw, stackRaw: Int
+
+    init(_ start: Int) {
+        func at(_ path: PartialKeyPath<CachedReturn>) -> Int { start + offsetOf(path) }
+        key = at(\.key)
+        from = at(\.from)
+        isInMemory = at(\.isInMemory)
+        code = at(\.code)
+        stack = at(\.stack)
+        codeRaw = at(\.codeRaw)
+        stackRaw = at(\.stackRaw)
     }
 }

@@ -63,6 +63,6 @@ extension SegmentRegister {
     public var isWritable: Bool { attributes & 0x1A == 0x12 }
     public var isReadable: Bool { attributes & 0x10 != 0 && (attributes & 8 == 0 || attributes & 2 != 0) }
     /// Base 0 and limit 4 GiB, expand-up.
-    var isFlat: Bool { isPresent && base == 0 && limit == UInt32.max && !isExpandDown }
+    public var isFlat: Bool { isPresent && base == 0 && limit == UInt32.max && !isExpandDown }
     var isUsable: Bool { isPresent }
 }

@@ -19,12 +19,16 @@ public struct CachedSegment: BitwiseCopyable, Sendable {
     static let flat: UInt32 = 4
 }
 
-/// What a return from ring 1 or 2 to a less privileged code segment loads.
+/// What a return to a less privileged code segment loads.
 public struct CachedReturn: BitwiseCopyable, Sendable {
     /// CS in the upper half, SS in the lower; 0 is none.
     var key: UInt32 = 0
     /// Privilege before the return.
     var from: UInt8 = 0
+    /// Whether the table is in guest memory, in one page: then these are its two descriptors, as they were.
+    var isInMemory: UInt32 = 0
+    var codeRaw: UInt64 = 0
+    var stackRaw: UInt64 = 0
     var code = SegmentRegister()
     var stack = SegmentRegister()
 }
@@ -63,15 +67,25 @@ extension CPU {
     /// Forgets all, because the guest has loaded the address of another table.
     func forgetSegments() {
         for n in 0..<CPU.cachedSegments { system.segmentCache[n].key = 0 }
+        system.returnCache.key = 0
     }
 
     /// After a return to less privilege has been checked and carried out.
     func cacheReturn(from level: UInt8) {
         let code = self[segment: SegmentIndex.cs]
         let stack = self[segment: SegmentIndex.ss]
-        guard system.usesPrivateGDT, level != 0, mode == .flat32, (code.selector | stack.selector) & 4 == 0
-        else { return }
-        system.returnCache = CachedReturn(
+        guard mode == .flat32, (code.selector | stack.selector) & 4 == 0 else { return }
+        var known = CachedReturn(
             key: UInt32(code.selector) << 16 | UInt32(stack.selector), from: level, code: code, stack: stack)
+        if !system.usesPrivateGDT {
+            guard system.gdtBase & 0xFFF <= 0x1000 - 0x100, code.selector < 0x100, stack.selector < 0x100,
+                let first = try? loadSystem(system.gdtBase &+ UInt32(code.selector & 0xF8), as: UInt64.self),
+                let second = try? loadSystem(system.gdtBase &+ UInt32(stack.selector & 0xF8), as: UInt64.self)
+            else { return }
+            known.isInMemory = 1
+            known.codeRaw = first
+            known.stackRaw = second
+        }
+        system.returnCache = known
     }
 }
