@@ -31,6 +31,9 @@ public protocol DebuggedGuest: AnyObject {
     func resume()
     /// Lets a stopped guest carry out one instruction.
     func step()
+    /// Whether an interrupt may come right behind a step, so that it ends in its handler. Else interrupts wait until
+    /// the guest runs again, as under QEMU: who steps through a function wants to stay in it.
+    var stepsTakeInterrupts: Bool { get set }
     /// The debugger has gone, or is gone: the guest runs on.
     func release()
     /// Ends the guest.

@@ -15,6 +15,22 @@ public struct GuestView {
 
     public var cpu: CPU { guest.cpu }
     public var symbols: SymbolTable? { guest.symbolTable }
+    /// Bytes of RAM from guest-physical address 0.
+    var ramBytes: UInt64 { guest.ramBytes }
+
+    func physicalBytes(_ address: UInt64, count: Int) -> [UInt8]? {
+        guest.readPhysical(address, count: count)
+    }
+
+    /// By how much the kernel's linear addresses of RAM are above the physical ones.
+    var linearMapOffset: UInt32 {
+        guard let symbols else { return Self.usualPageOffset }
+        if let offset = symbols.linkOffset { return offset }
+        guard let text = symbols.lookup(name: "_stext"), let physical = physical(text.address),
+            physical <= UInt64(text.address)
+        else { return Self.usualPageOffset }
+        return (text.address - UInt32(physical)) & ~0xFFF
+    }
 
     /// The physical address of a linear one, or nil. Before the guest has page tables its kernel is already
     /// known by linked addresses, so these are understood, too.

@@ -14,16 +14,18 @@ struct CrashReport {
     let text: String
 
     init(_ death: GuestDeath, _ machine: Machine) {
-        guard !death.isGuestMessage else {
-            text = "lguest: \(death.reason)"
-            return
-        }
         let cpu = machine.cpu
         let symbols = machine.symbols.current
-        var lines = ["lguest: the guest was stopped: \(death.reason)"]
         func place(_ address: UInt32) -> String {
             symbols?.lookup(address).map { "\(hex(address))  \($0)" } ?? hex(address)
         }
+        guard !death.isGuestMessage else {
+            // It knows best what is wrong, and has said it. Where in its source that is, it does not know.
+            let stack = CrashReport.stack(machine, place, onlyWithSource: true)
+            text = (["lguest: \(death.reason)"] + stack).joined(separator: "\n")
+            return
+        }
+        var lines = ["lguest: the guest was stopped: \(death.reason)"]
         lines.append("  at           \(place(cpu.eip))  (ring \(cpu.cpl))")
         lines.append("  instruction  \(CrashReport.instruction(machine))")
         let names = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"]
@@ -72,10 +74,13 @@ struct CrashReport {
 
     /// The kernel's stack trace, with source lines where the kernel file has them. A question mark stands before
     /// what may be left over from an earlier call.
-    private static func stack(_ machine: Machine, _ place: (UInt32) -> String) -> [String] {
+    private static func stack(
+        _ machine: Machine, _ place: (UInt32) -> String, onlyWithSource: Bool = false
+    ) -> [String] {
         let frames = StackTrace(machine).frames()
         guard frames.count > 1 else { return [] }
         let source = machine.debugFile.flatMap(SourceLines.init)
+        if onlyWithSource, source == nil { return [] }
         let rows = frames.enumerated().map { index, frame in
             // A return address is behind the call; the line is that of the call.
             let at = source?.line(of: index == 0 ? frame.address : frame.address &- 1)

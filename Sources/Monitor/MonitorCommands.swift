@@ -11,7 +11,7 @@ struct MonitorFailure: Error, Equatable {
 }
 
 public enum MonitorCommand: String, CaseIterable, Sendable {
-    case status, pause, `continue`, stats, screen, nmi, balloon, quit, help
+    case status, pause, `continue`, stats, tasks, screen, nmi, balloon, quit, help
 
     public var summary: String {
         switch self {
@@ -19,6 +19,7 @@ public enum MonitorCommand: String, CaseIterable, Sendable {
         case .pause: "hold the guest still"
         case .continue: "let it go on"
         case .stats: "what --stats prints at the end"
+        case .tasks: "the kernel's tasks, where they can be found"
         case .screen: "what the console shows, as text"
         case .nmi: "raise a non-maskable interrupt"
         case .balloon: "ask the guest to lend so much memory: balloon 32m"
@@ -46,6 +47,15 @@ struct MonitorCommands {
             guest.unpause()
             return .success(status)
         case .stats: return .success(guest.statisticsObject)
+        case .tasks:
+            return .success(
+                .list(
+                    guest.tasks.map { task in
+                        .object([
+                            ("pid", .integer(UInt64(task.pid))), ("name", .string(task.name)),
+                            ("runs", .bool(task.runs)),
+                        ])
+                    }))
         case .screen:
             return .success(
                 .object([

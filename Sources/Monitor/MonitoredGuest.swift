@@ -46,12 +46,28 @@ public struct GuestStatus: Equatable, Sendable {
     }
 }
 
+/// A task of the guest's kernel.
+public struct MonitoredTask: Equatable, Sendable {
+    public var pid: UInt32
+    public var name: String
+    /// Whether it is the one that runs.
+    public var runs: Bool
+
+    public init(pid: UInt32, name: String, runs: Bool) {
+        self.pid = pid
+        self.name = name
+        self.runs = runs
+    }
+}
+
 /// A guest that can be looked at and steered. Everything happens on the thread that runs it, between two
 /// instructions.
 public protocol MonitoredGuest: AnyObject {
     var status: GuestStatus { get }
     /// The object that `--stats=json` prints.
     var statisticsObject: JSON { get }
+    /// The kernel's tasks; empty where they cannot be found.
+    var tasks: [MonitoredTask] { get }
     func pause()
     func unpause()
     /// Raises a non-maskable interrupt. False when the guest has no handler for it yet.

@@ -86,6 +86,16 @@ struct MonitorSubcommand: ParsableCommand {
     /// An answer as people read it.
     static func lines(_ command: String, _ answer: JSON) -> [String] {
         if command == "screen", case .list(let rows) = answer["rows"] { return rows.compactMap(\.string) }
+        if command == "tasks", case .list(let tasks) = answer {
+            return tasks.isEmpty
+                ? ["the guest's tasks cannot be found: no Linux, or not yet"]
+                : tasks.map { task in
+                    let pid = task["pid"]?.text ?? "?"
+                    let mark = task["runs"] == .bool(true) ? "* " : "  "
+                    return mark + String(repeating: " ", count: max(0, 5 - pid.count)) + pid + "  "
+                        + (task["name"]?.string?.asOneLine ?? "?")
+                }
+        }
         guard case .object(let all) = answer else {
             return answer == .bool(true) ? ["ok"] : [answer.text]
         }

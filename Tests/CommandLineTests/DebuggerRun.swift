@@ -96,6 +96,21 @@ final class ProtocolClient {
         }
     }
 
+    /// What `monitor COMMAND` says.
+    func monitor(_ command: String) -> String {
+        var text: [UInt8] = []
+        var answer = ask(
+            "qRcmd," + command.utf8.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined())
+        while let packet = answer, packet.hasPrefix("O"), packet != "OK" {
+            let digits = Array(packet.dropFirst())
+            text += stride(from: 0, to: digits.count - 1, by: 2).compactMap {
+                UInt8(String(digits[$0...$0 + 1]), radix: 16)
+            }
+            answer = next()
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
     func ask(_ text: String) -> String? {
         send(text)
         return next()

@@ -3,7 +3,9 @@
 // The guest under gdb: breakpoints, watchpoints, steps, registers, memory, tasks; and the protocol where gdb would
 // not go.
 
+import Boot
 import Foundation
+import LguestKit
 import Support
 import TestSupport
 import Testing
@@ -200,6 +202,165 @@ struct DebuggerTests {
                 "* pid 0  swapper", "pid 1", "pid 2", "\"Linux version \"", "killed",
             ])
         #expect(done.status == 0)
+    }
+
+    @Test(
+        "Linux: interrupts wait while it is stepped, unless they are wanted",
+        .enabled(if: linux != nil, "no vmlinux 4.4"), arguments: engines)
+    func interruptsBetweenSteps(engine: String) throws {
+        let kernel = try #require(Self.linux)
+        // The first process has interrupts on, and its tick is due long before a fifth of a second has gone by.
+        let done = try debug(
+            kernel.path, ["console=hvc0"], engine: engine,
+            [
+                "hbreak kernel_init", "continue", "shell sleep 0.2", "stepi 3", "info symbol $eip",
+                "monitor step-interrupts on", "monitor step-interrupts nonsense", "stepi",
+                "info symbol $eip", "monitor step-interrupts off", "kill",
+            ])
+        expect(
+            done.gdb,
+            inOrder: [
+                "hit Breakpoint 1", "kernel_init + ", "steps: on", "usage", "irq", "steps: off", "killed",
+            ])
+    }
+
+    @Test(
+        "Linux: tasks of a kernel whose symbols name functions only",
+        .enabled(if: linux != nil, "no vmlinux 4.4"))
+    func tasksWithoutSymbol() throws {
+        let kernel = try #require(Self.linux)
+        try Program.withFolder { folder in
+            let map = folder + "/System.map"
+            try Self.functions(of: kernel.path).write(toFile: map, atomically: true, encoding: .utf8)
+            let done = try debug(
+                kernel.path, ["console=hvc0", "--symbols=\(map)"], engine: "translator",
+                [
+                    "hbreak wait_for_completion", "continue", "monitor tasks", "delete", "hbreak kernel_init",
+                    "continue", "monitor tasks", "p/x &init_task", "monitor symbol init_task", "kill",
+                ])
+            expect(
+                done.gdb,
+                inOrder: [
+                    "hit Breakpoint", "pid 0  processor", "hit Breakpoint 2", "  pid 0  swapper",
+                    "* pid 1  swapper", "  pid 2  kthreadd", "= 0xc", "usage",
+                ])
+            let address = done.gdb.components(separatedBy: "$1 = ").last?.prefix { !$0.isNewline } ?? "?"
+            #expect(done.gdb.contains("pid 0  swapper  task_struct \(address)"), "\(done.gdb)")
+        }
+    }
+
+    /// Those symbols of a kernel file that are functions, as a System.map.
+    private static func functions(of path: String) throws -> String {
+        let table = try #require(try SymbolTable(ELF32File(InputFile(path: path))))
+        let start = try #require(table.lookup(name: "_stext")).address
+        let end = try #require(table.lookup(name: "_etext")).address
+        var (lines, address) = ("", start)
+        while address < end {
+            if let place = table.lookup(address), place.offset == 0 {
+                lines += "\(String(address, radix: 16)) t \(place.symbol.name)\n"
+            }
+            address += 1
+        }
+        return lines + "\(String(start, radix: 16)) T _stext\n\(String(end, radix: 16)) T _etext\n"
+    }
+
+    private static let debian = (try? ImageCache()).flatMap { DebianImage.find(.plain, in: $0) }
+
+    @Test(
+        "tasks of Debian's kernel, whose own symbol table names functions only",
+        .enabled(if: debian != nil, "no Debian kernel in the image cache"))
+    func debianTasks() throws {
+        let image = try #require(Self.debian)
+        let program = try DebuggedProgram(["256m", image.kernelPath, "console=ttyS0"])
+        let client = ProtocolClient(try program.connect())
+        var tasks = ""
+        // It takes a while until there are some.
+        for _ in 0..<300 where !tasks.contains("kthreadd") {
+            client.send("c")
+            usleep(100_000)
+            client.raw([3])
+            #expect(client.next()?.hasPrefix("T02") == true)
+            tasks = client.monitor("tasks")
+        }
+        let lines = tasks.split(separator: "\n").map { $0.split(separator: " ").drop { $0 == "*" } }
+        let names = Dictionary(
+            lines.filter { $0.count == 6 }.map { (Array($0)[1], Array($0)[2]) },
+            uniquingKeysWith: { a, _ in a })
+        #expect(names["0"] == "swapper/0" && names["2"] == "kthreadd", "\(tasks)")
+        #expect(names["1"] == "swapper/0" || names["1"] == "init", "\(tasks)")
+        #expect(tasks.split(separator: "\n").filter { $0.hasPrefix("* ") }.count == 1, "\(tasks)")
+        #expect(client.ask("qXfer:threads:read::0,4000")?.contains("name=\"kthreadd\"") == true)
+        client.send("k")
+        #expect(program.finish().status == 0)
+    }
+
+    @Test(
+        "a trace of Debian's kernel names its tasks",
+        .enabled(if: debian != nil, "no Debian kernel in the image cache"))
+    func debianTrace() throws {
+        let image = try #require(Self.debian)
+        try Program.withFolder { folder in
+            let trace = folder + "/trace.jsonl"
+            // Without a disk it panics, and wants to start again.
+            let done = try Program.run([
+                "256m", image.kernelPath, "--trace=irq", "--trace-output=\(trace)", "--no-reboot",
+                "console=ttyS0", "panic=-1",
+            ])
+            #expect(done.status == 0, "\(done.errors)")
+            let text = try String(contentsOfFile: trace, encoding: .utf8)
+            for name in ["swapper/0", "kthreadd", "ksoftirqd/0"] {
+                #expect(text.contains("\"task\":\"\(name)\""), "\(name)")
+            }
+        }
+    }
+
+    /// Built with debug information; its name says so.
+    private static let withLines = KernelInventory.all.first {
+        $0.name.hasPrefix("vmlinux") && $0.name.contains("debug")
+    }
+
+    @Test(
+        "Linux with debug information: source lines, variables by name",
+        .enabled(if: withLines != nil, "no vmlinux whose name has 'debug' in it"), arguments: engines)
+    func sourceLines(engine: String) throws {
+        let kernel = try #require(Self.withLines)
+        let done = try debug(
+            kernel.path, ["console=hvc0"], engine: engine,
+            [
+                "break start_kernel", "continue", "next", "step", "delete", "watch jiffies", "continue",
+                "bt 2", "delete", "hbreak kernel_init", "continue", "p init_task.comm",
+                "p current_task->comm", "p current_task->pid", "thread 3", "bt", "kill",
+            ])
+        expect(
+            done.gdb,
+            inOrder: [
+                "Breakpoint 1, start_kernel () at ", "init/main.c:", "watchpoint 2: jiffies", "Old value",
+                "New value", "kernel/time/timekeeping.c:", "hit Breakpoint 3, kernel_init (unused=",
+                "= \"swapper", "= \"swapper", "= 1", "__schedule", "kernel/sched/core.c:", "kthreadd (",
+                "killed",
+            ])
+    }
+
+    @Test(
+        "a panic's report has source lines, and gdb opens its core",
+        .enabled(if: withLines != nil, "no vmlinux whose name has 'debug' in it"))
+    func panicWithLines() throws {
+        let kernel = try #require(Self.withLines)
+        try Program.withFolder { folder in
+            let core = folder + "/core"
+            let done = try Program.run(["64m", kernel.path, "--coredump=\(core)", "console=hvc0"])
+            expect(
+                done.errors,
+                inOrder: [
+                    "CRASH: VFS: Unable to mount root fs", "stack, innermost first", " panic+",
+                    "kernel/panic.c:", "mount_block_root+", "init/do_mounts.c:", "core file written",
+                ])
+            let text = try GDB.run(
+                ["bt", "p init_task.comm", "p jiffies > 4294667296"], file: kernel.path, [core])
+            expect(
+                text,
+                inOrder: ["panic (fmt=", "mount_block_root (", "kernel_init (", "= \"swapper", "= 1"])
+        }
     }
 }
 

@@ -77,6 +77,35 @@ struct MonitorTests {
         #expect(try stage.run("ps").output.split(separator: "\n").count == 1)
     }
 
+    private static let linux = KernelInventory.vmlinux(4, 4...4)
+
+    @Test("the tasks of a Linux guest", .enabled(if: linux != nil, "no vmlinux 4.4"))
+    func tasks() throws {
+        let stage = try Stage()
+        let kernel = try #require(Self.linux)
+        let guest = try stage.start([
+            "64m", kernel.path, "--name=l", "--timeout=120", "--gdb=unix:\(stage.folder)/gdb,nowait",
+            "console=hvc0",
+        ])
+        var text = ""
+        // Without a disk it panics, and then stands still for the debugger.
+        for _ in 0..<1000 where !text.contains("kthreadd") {
+            text = try stage.run("monitor", "l", "tasks").output
+            usleep(10_000)
+        }
+        let lines = text.split(separator: "\n")
+        #expect(
+            lines.contains { $0.hasSuffix(" 0  swapper") } && lines.contains { $0.hasSuffix(" 2  kthreadd") })
+        #expect(lines.filter { $0.hasPrefix("* ") }.count == 1, "\(text)")
+        _ = try stage.run("monitor", "l", "quit")
+        guest.wait()
+        let other = try stage.guest("b", [], until: "lguest>")
+        #expect(try stage.run("monitor", "b", "tasks").output.contains("cannot be found"))
+        #expect(try stage.run("monitor", "--json", "b", "tasks").output == "[]\n")
+        _ = try stage.run("monitor", "b", "quit")
+        other.wait()
+    }
+
     @Test("a paused guest stands still, and goes on")
     func pause() throws {
         let stage = try Stage()

@@ -47,7 +47,11 @@ struct BuiltinGuestTests {
     @Test("a panic's message arrives")
     func panic() throws {
         let guest = try TestMachine(kernel: BuiltinGuestFile.path, commandLine: "run=panic out of cheese")
-        #expect(guest.run() == .killed(report: "lguest: CRASH: out of cheese"))
+        guard case .killed(let report) = guest.run() else {
+            Issue.record("it goes on")
+            return
+        }
+        #expect(report.hasPrefix("lguest: CRASH: out of cheese\n  stack, innermost first:\n"), "\(report)")
     }
 
     @Test(

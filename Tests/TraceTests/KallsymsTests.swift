@@ -8,9 +8,10 @@ import Testing
 /// Lays symbols out in memory as a kernel's build does (scripts that compress names are free in their choice of
 /// tokens; here a few pairs of letters have one).
 enum KallsymsBuilder {
-    static func memory(_ symbols: [Symbol], relative: Bool, numbered: Bool = false, before: Int = 5000)
-        -> [UInt8]
-    {
+    /// `late`: in the order of 6.4 and after, addresses last.
+    static func memory(
+        _ symbols: [Symbol], relative: Bool, numbered: Bool = false, late: Bool = false, before: Int = 5000
+    ) -> [UInt8] {
         var tokens: [[UInt8]] = (0..<256).map { [UInt8($0)] }
         // Bytes that no name has stand for pieces of text; the rest of the unused ones are empty.
         let pieces = ["Tsys_", "do_", "er", "in", "page"]
@@ -26,12 +27,21 @@ enum KallsymsBuilder {
         }
         let sorted = symbols.sorted { $0.address < $1.address }
         let base = sorted.first?.address ?? 0
-        align(4)
-        for symbol in sorted { word(relative ? symbol.address - base : symbol.address) }
-        if relative {
+        func addresses() {
             align(4)
-            word(base)
+            for symbol in sorted { word(relative ? symbol.address - base : symbol.address) }
+            if relative {
+                align(4)
+                word(base)
+            }
         }
+        func numbers() {
+            align(4)
+            for n in sorted.indices.sorted(by: { sorted[$0].name < sorted[$1].name }) {
+                memory += [16, 8, 0].map { UInt8(truncatingIfNeeded: n >> $0) }
+            }
+        }
+        if !late { addresses() }
         align(4)
         word(UInt32(sorted.count))
         align(4)
@@ -46,17 +56,16 @@ enum KallsymsBuilder {
                 codes.append(piece.map { UInt8(0x80 + $0) } ?? first)
                 text.removeFirst(piece.map { pieces[$0].utf8.count } ?? 1)
             }
-            memory += [UInt8(codes.count)] + codes
+            let isLong = codes.count > 127
+            memory +=
+                isLong ? [UInt8(codes.count & 127 | 128), UInt8(codes.count >> 7)] : [UInt8(codes.count)]
+            memory += codes
         }
         align(4)
         for marker in markers { word(marker) }
         align(4)
-        if numbered {
-            for n in sorted.indices.sorted(by: { sorted[$0].name < sorted[$1].name }) {
-                memory += [16, 8, 0].map { UInt8(truncatingIfNeeded: n >> $0) }
-            }
-            align(4)
-        }
+        if numbered, !late { numbers() }
+        align(4)
         var offsets: [UInt16] = []
         let table = memory.count
         for token in tokens {
@@ -65,6 +74,10 @@ enum KallsymsBuilder {
         }
         align(4)
         for offset in offsets { memory += [UInt8(truncatingIfNeeded: offset), UInt8(offset >> 8)] }
+        if late {
+            addresses()
+            if numbered { numbers() }
+        }
         return memory + [UInt8](repeating: 0x90, count: 3000)
     }
 }
@@ -76,9 +89,9 @@ struct KallsymsTests {
             name: "\(n % 3 == 0 ? "sys_" : "do_page_")function_\(n)", address: 0xC100_0000 + UInt32(n) * 48)
     }
 
-    @Test("a table in memory is found and read", arguments: [false, true])
-    func found(relative: Bool) throws {
-        let memory = KallsymsBuilder.memory(Self.symbols, relative: relative)
+    @Test("a table in memory is found and read", arguments: [false, true], [false, true])
+    func found(relative: Bool, late: Bool) throws {
+        let memory = KallsymsBuilder.memory(Self.symbols, relative: relative, numbered: late, late: late)
         let table = try #require(Kallsyms(in: memory))
         #expect(table.symbols.map(\.name) == Self.symbols.map(\.name))
         #expect(table.symbols.map(\.address) == Self.symbols.map(\.address))
@@ -94,11 +107,25 @@ struct KallsymsTests {
         #expect(table.symbols.count == count && table.symbols.last == symbols.last)
     }
 
+    @Test("names of more than 127 letters", arguments: [127, 128, 200, 500])
+    func longNames(length: Int) throws {
+        let long = Symbol(name: String(repeating: "q", count: length), address: 0xC100_0008)
+        let memory = KallsymsBuilder.memory(
+            Self.symbols + [long], relative: true, numbered: true, late: true)
+        let table = try #require(Kallsyms(in: memory))
+        #expect(table.symbols.contains(long) && table.symbols.count == Self.symbols.count + 1)
+    }
+
     @Test("no table in memory that has none; damage never crashes")
     func damage() {
         #expect(Kallsyms(in: []) == nil)
         #expect(Kallsyms(in: [UInt8](repeating: 0x30, count: 4000)) == nil)
-        let whole = KallsymsBuilder.memory(Self.symbols, relative: true)
+        for late in [false, true] {
+            tryDamage(KallsymsBuilder.memory(Self.symbols, relative: true, numbered: late, late: late))
+        }
+    }
+
+    private func tryDamage(_ whole: [UInt8]) {
         var state: UInt64 = 99
         func random(_ limit: Int) -> Int {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407

@@ -20,6 +20,8 @@ struct DebugCommands {
         system           control registers, segments, descriptor tables
         tasks            the kernel's tasks
         symbol PLACE     the symbol at an address, or the address of a symbol
+        step-interrupts on|off
+                         whether a step may end in an interrupt's handler; off until it is turned on
         stats            what --stats prints
         trace …          tracing; 'trace help' says more
         help             this list
@@ -47,6 +49,12 @@ struct DebugCommands {
             return tasks.all().map { task in
                 "\(task == current ? "*" : " ") pid \(task.pid)  \(task.name)  task_struct \(task.address.asHex)"
             }.joined(separator: "\n")
+        case "step-interrupts":
+            if rest == ["on"] || rest == ["off"] { guest.stepsTakeInterrupts = rest == ["on"] }
+            guard rest.isEmpty || rest == ["on"] || rest == ["off"] else {
+                return "usage: monitor step-interrupts on|off"
+            }
+            return "interrupts between steps: " + (guest.stepsTakeInterrupts ? "on" : "off")
         case "stats": return guest.statisticsText
         case "trace": return guest.trace(rest)
         default: return "no command '\(command.asOneLine)'; 'monitor help' lists all"

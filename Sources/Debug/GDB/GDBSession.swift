@@ -53,6 +53,7 @@ final class GDBSession {
         let points = guest.cpu.debugPoints
         for address in points.breakpoints { newcomer.cpu.insertBreakpoint(address) }
         for watchpoint in points.watchpoints { newcomer.cpu.insertWatchpoint(watchpoint) }
+        newcomer.stepsTakeInterrupts = guest.stepsTakeInterrupts
         guest = newcomer
         view = GuestView(newcomer)
         tasks = TaskList(view)

@@ -24,7 +24,7 @@ struct TaskLayout: Equatable {
     static let stackBytes: UInt32 = 8192
     /// Names have 15 bytes and a zero.
     static let nameBytes = 16
-    private static let maximumTasks = 32768
+    static let maximumTasks = 32768
 }
 
 extension TaskLayout {
@@ -35,7 +35,7 @@ extension TaskLayout {
             let tasks = ringOffset(view, first, image, name)
         else { return nil }
         var layout = TaskLayout(name: name, tasks: tasks)
-        let known = layout.walk(view, first: first, limit: 8)
+        let known = Array(layout.allTasks(view, first: first).prefix(8))
         layout.pid = layout.pidOffset(view, known)
         layout.findStack(view, known)
         layout.findSavedRegisters(view, known, UInt32(image.count), isText)
@@ -52,35 +52,40 @@ extension TaskLayout {
     private static func ringOffset(
         _ view: GuestView, _ first: UInt32, _ image: [UInt8], _ name: UInt32
     ) -> UInt32? {
+        var steps = stepLimit
         for offset in stride(from: 0, to: Int(name), by: 4) {
             guard let next: UInt32 = image.littleEndian(at: offset), next & 3 == 0, next > 0x1000,
                 next != first &+ UInt32(offset), view.word(next &+ 4) == first &+ UInt32(offset)
             else { continue }
             let layout = TaskLayout(name: name, tasks: UInt32(offset))
-            if layout.walk(view, first: first, limit: maximumTasks).count > 1 { return UInt32(offset) }
+            if layout.walk(view, first: first, steps: &steps).count > 1 { return UInt32(offset) }
         }
         return nil
     }
 
-    /// The addresses of the tasks in the ring, `first` first; empty when it is no ring of tasks. With a small
-    /// `limit`, only so many of them.
-    func walk(_ view: GuestView, first: UInt32, limit: Int) -> [UInt32] {
+    /// How many records a search may look at: a hostile guest can have many rings, and long ones.
+    static let stepLimit = 4 * maximumTasks
+
+    /// The addresses of the tasks in the ring, `first` first; empty when it is no ring of tasks, or has more than
+    /// `steps`, which becomes less by what was looked at.
+    func walk(_ view: GuestView, first: UInt32, steps: inout Int) -> [UInt32] {
         var list: [UInt32] = []
         var task = first
         repeat {
-            guard isNamed(view, task), let next = view.word(task &+ tasks) else { return [] }
+            guard steps > 0, isNamed(view, task), let next = view.word(task &+ tasks) else { return [] }
+            steps -= 1
             list.append(task)
-            if list.count == limit { return limit == Self.maximumTasks ? [] : list }
             task = next &- tasks
         } while task != first
         return list
     }
 
     func allTasks(_ view: GuestView, first: UInt32) -> [UInt32] {
-        walk(view, first: first, limit: Self.maximumTasks)
+        var steps = Self.maximumTasks
+        return walk(view, first: first, steps: &steps)
     }
 
-    private func isNamed(_ view: GuestView, _ task: UInt32) -> Bool {
+    func isNamed(_ view: GuestView, _ task: UInt32) -> Bool {
         let bytes = view.bytes(task &+ name, count: Self.nameBytes)
         guard let end = bytes.firstIndex(of: 0), end > 0 else { return false }
         return bytes[..<end].allSatisfy { $0 >= 0x20 && $0 < 0x7F }
@@ -94,6 +99,26 @@ extension TaskLayout {
                 view.word(task &+ offset) == UInt32(index) && view.word(task &+ offset &+ 4) == UInt32(index)
             }
         }
+    }
+
+    /// The only task whose memory is that of the page directory `root`: behind the ring each has a pointer to what
+    /// describes its memory, twice if it is a process, and that has the directory's address near its beginning.
+    func owner(of root: UInt32, _ view: GuestView, _ tasks: [GuestTask]) -> GuestTask? {
+        guard view.cpu.cpl == 3 else { return nil }
+        let owners = tasks.filter { task in
+            stride(from: self.tasks &+ 8, to: self.tasks &+ 96, by: 4).contains { offset in
+                guard let memory = view.word(task.address &+ offset), memory > 0x1000,
+                    view.word(task.address &+ offset &+ 4) == memory
+                else { return false }
+                return stride(from: UInt32(0), to: 256, by: 4).contains { field in
+                    guard let directory = view.word(memory &+ field), directory & 31 == 0 else {
+                        return false
+                    }
+                    return view.physical(directory) == UInt64(root & ~31)
+                }
+            }
+        }
+        return owners.count == 1 ? owners.first : nil
     }
 
     /// Near the beginning: an address at a multiple of a stack's size, another for each task.

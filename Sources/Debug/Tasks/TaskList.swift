@@ -23,6 +23,15 @@ struct SavedRegisters: Equatable {
     var ebp: UInt32
 }
 
+/// What Linux calls the variables that lead to its tasks.
+public enum KernelVariables {
+    /// It points to the task that runs; in 6.2 to 6.14 it is the first word of a structure.
+    public static let current = ["current_task", "per_cpu__current_task", "pcpu_hot"]
+    /// Where the variables of each processor are, as distances from their place in the kernel file.
+    public static let distances = "__per_cpu_offset"
+    public static let first = "init_task"
+}
+
 /// Looks for tasks anew each time it is asked; only the layout is kept, once it is known.
 public final class TaskList {
     /// What the kernel's symbols say.
@@ -33,19 +42,16 @@ public final class TaskList {
         var offset: UInt32?
 
         init(_ symbols: SymbolTable) {
-            func address(_ names: String...) -> UInt32? {
-                for name in names {
-                    if let symbol = symbols.lookup(name: name) { return symbol.address }
-                }
-                return nil
+            func address(_ names: [String]) -> UInt32? {
+                names.lazy.compactMap { symbols.lookup(name: $0)?.address }.first
             }
-            if let start = address("_stext", "_text"), let end = address("_etext"), start < end {
+            if let start = address(["_stext", "_text"]), let end = address(["_etext"]), start < end {
                 text = start..<end
             }
-            first = address("init_task")
+            first = address([KernelVariables.first])
             guard first != nil else { return }
-            current = address("current_task", "per_cpu__current_task")
-            offset = address("__per_cpu_offset")
+            current = address(KernelVariables.current)
+            offset = address([KernelVariables.distances])
         }
     }
 
@@ -53,13 +59,18 @@ public final class TaskList {
     private var layout: TaskLayout?
     /// Nil as long as there are no symbols: some kernels have theirs in memory only.
     private lazy var places = view.symbols.map(Places.init)
+    private lazy var search = FirstTask(view)
 
     static let processor = GuestTask(thread: 1, pid: 0, name: "processor", address: 0)
+    /// The same beside tasks of which none is known to run.
+    private static let somebody = GuestTask(thread: 0x4000_0001, pid: 0, name: "processor", address: 0)
 
     public init(_ view: GuestView) { self.view = view }
 
     private var found: Places? {
         if places == nil { places = view.symbols.map(Places.init) }
+        // No name leads to the tasks, so they are looked for, but only where there is a kernel that we know.
+        if places?.text != nil, places?.first == nil { places?.first = search.find() }
         return places
     }
 
@@ -69,12 +80,20 @@ public final class TaskList {
     /// Whether `address` is in the kernel's code.
     func isText(_ address: UInt32) -> Bool { found?.text?.contains(address) ?? false }
 
-    /// All tasks, or the processor alone.
+    /// All tasks, or the processor alone. A thread that is not the first of its process is there only if it runs.
     public func all() -> [GuestTask] {
-        guard let first = found?.first, let layout = currentLayout(first) else { return [Self.processor] }
-        let tasks = layout.allTasks(view, first: first)
-        return tasks.isEmpty
-            ? [Self.processor] : tasks.enumerated().map { task($0.element, $0.offset, layout) }
+        let tasks = processes()
+        let current = running(tasks)
+        return tasks.contains(current) ? tasks : tasks + [current]
+    }
+
+    /// The task that runs.
+    public func current() -> GuestTask { running(processes()) }
+
+    /// The kernel's ring of tasks; empty when it is not known.
+    private func processes() -> [GuestTask] {
+        guard let first = found?.first, let layout = currentLayout(first) else { return [] }
+        return layout.allTasks(view, first: first).enumerated().map { task($0.element, $0.offset, layout) }
     }
 
     private func currentLayout(_ first: UInt32) -> TaskLayout? {
@@ -89,20 +108,22 @@ public final class TaskList {
         return GuestTask(thread: Int(pid & 0x3FFF_FFFF) + 1, pid: pid, name: name, address: address)
     }
 
-    /// The task that runs.
-    public func current() -> GuestTask {
-        let tasks = all()
-        guard tasks.count > 1, let layout else { return tasks[0] }
+    private func running(_ tasks: [GuestTask]) -> GuestTask {
+        guard !tasks.isEmpty, let layout else { return Self.processor }
         if let current = found?.current {
             let offset = found?.offset.flatMap { view.word($0) } ?? 0
-            if let address = view.word(current &+ offset),
-                let task = tasks.first(where: { $0.address == address })
-            {
-                return task
+            if let address = view.word(current &+ offset) {
+                if let task = tasks.first(where: { $0.address == address }) { return task }
+                if layout.pid != nil, layout.isNamed(view, address) { return task(address, 0, layout) }
             }
         }
+        return runningByStack(tasks, layout) ?? layout.owner(of: view.cpu.system.cr3, view, tasks)
+            ?? Self.somebody
+    }
+
+    private func runningByStack(_ tasks: [GuestTask], _ layout: TaskLayout) -> GuestTask? {
         let esp = view.cpu[r32: GPR.esp]
-        return tasks.first { stackRange(of: $0, layout)?.contains(esp) ?? false } ?? tasks[0]
+        return tasks.first { stackRange(of: $0, layout)?.contains(esp) ?? false }
     }
 
     private func stackRange(of task: GuestTask, _ layout: TaskLayout) -> Range<UInt32>? {

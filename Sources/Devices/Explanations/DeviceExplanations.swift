@@ -5,7 +5,7 @@
 import Tap
 
 public enum DeviceExplanations {
-    public static let all: [Explanation] = ports + common + queues + devicePage + configuration
+    public static let all: [Explanation] = ports + platform + common + queues + devicePage + configuration
 
     static func register(
         _ names: [String], _ title: String, _ use: String, native: String = virtioNative,

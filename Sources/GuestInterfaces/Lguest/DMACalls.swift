@@ -38,7 +38,11 @@ extension LguestInterface {
     }
 
     /// What a call of the device bus returns in EAX; nil when it is none of these calls.
-    func dmaCall(_ call: HypercallFrame, _ bus: LguestDMABus) throws(GuestDeath) -> UInt32? {
+    func dmaCall(_ call: HypercallFrame, _ bus: LguestDMABus, _ cpu: CPU) throws(GuestDeath) -> UInt32? {
+        guard call.number == DMACall.bind || call.number == DMACall.send else { return nil }
+        let kind = firstKind + LguestTrace.firstDMAKind + Int(call.number - DMACall.bind)
+        let mark = cpu.traces(LguestTrace.calls) ? tap.begin(kind, call.a1, call.a2, call.a3) : .none
+        defer { tap.end(mark) }
         switch call.number {
         case DMACall.bind:
             hypercallCounts[12] += 1

@@ -65,7 +65,7 @@ extension LguestInterface {
             try initialise(cpu, byVMCall: byVMCall)
         } else {
             try drainRing(cpu)
-            if let dma = services.dma, let result = try dmaCall(frame, dma) {
+            if let dma = services.dma, let result = try dmaCall(frame, dma, cpu) {
                 cpu[r32: GPR.eax] = result
             } else {
                 try carryOut(frame, cpu)

@@ -18,10 +18,24 @@ enum LguestTrace {
         "hypercall", "iowrite", "ioread",
     ]
 
-    /// A kind for each hypercall number from 0 on.
-    static let kinds: [EventKind] = (0...19).map { number in
-        LguestCall(rawValue: number)?.eventKind ?? EventKind("CALL_\(number)", .hypercall)
-    }
+    /// A kind for each hypercall number from 0 on, then those of 2.6.23, which have numbers 12 and 13.
+    static let kinds: [EventKind] =
+        (0...19).map { number in
+            LguestCall(rawValue: number)?.eventKind
+                ?? EventKind("CALL_\(number)", .hypercall, topic: "hypercall")
+        } + [bindDMA, sendDMA]
+
+    private static let bindDMA = EventKind(
+        "BIND_DMA", .hypercall,
+        [
+            EventArgument("key", .physical), EventArgument("array", .physical),
+            EventArgument("count_irq", .hex),
+        ], topic: "LHCALL_BIND_DMA")
+    private static let sendDMA = EventKind(
+        "SEND_DMA", .hypercall, [EventArgument("key", .physical), EventArgument("buffers", .physical)],
+        topic: "LHCALL_SEND_DMA")
+    /// Where they are in `kinds`.
+    static let firstDMAKind = 20
 }
 
 extension LguestCall {

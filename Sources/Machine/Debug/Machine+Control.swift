@@ -69,10 +69,10 @@ extension Machine {
             if control.wantsStep { control.stop(.step) }
             return nil
         }
-        return try carryOutOne()
+        return try carryOutOne(now)
     }
 
-    private func carryOutOne() throws(GuestDeath) -> MachineOutcome? {
+    private func carryOutOne(_ now: UInt64) throws(GuestDeath) -> MachineOutcome? {
         let isStep = control.wantsStep
         control.skipsPoint = false
         let points = cpu.debugPoints
@@ -86,6 +86,9 @@ extension Machine {
         if case .watchpoint(let watchpoint) = points.hit {
             control.stop(.watchpoint(watchpoint))
         } else if isStep {
+            if control.stepsTakeInterrupts, try interface.deliverInterrupts(cpu, now: now) {
+                control.isHalted = false
+            }
             control.stop(.step)
         }
         points.hit = nil
@@ -129,6 +132,11 @@ extension Machine: DebuggedGuest {
     }
 
     public func step() { control.wantsStep = true }
+
+    public var stepsTakeInterrupts: Bool {
+        get { control.stepsTakeInterrupts }
+        set { control.stepsTakeInterrupts = newValue }
+    }
 
     public func release() {
         control.wantsStep = false

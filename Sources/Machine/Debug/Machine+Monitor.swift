@@ -2,6 +2,7 @@
 //
 // The machine as the monitor sees it.
 
+import Debug
 import Devices
 import GuestInterfaces
 import Monitor
@@ -21,6 +22,14 @@ extension Machine: MonitoredGuest {
     }
 
     public var statisticsObject: JSON { JSON(parsing: statistics(.json)) ?? .null }
+
+    public var tasks: [MonitoredTask] {
+        let list = TaskList(GuestView(self))
+        let all = list.all()
+        let current = list.current()
+        guard all.contains(where: { $0.address != 0 }) else { return [] }
+        return all.map { MonitoredTask(pid: $0.pid, name: $0.name, runs: $0 == current) }
+    }
 
     private var balloon: VirtioBalloon? { devices.all.lazy.compactMap { $0 as? VirtioBalloon }.first }
 

@@ -17,6 +17,8 @@ final class RunControl {
     private(set) var holders: Holders = []
     /// The debugger wants one instruction, whoever holds the guest.
     var wantsStep = false
+    /// Interrupts come between steps.
+    var stepsTakeInterrupts = false
     /// The next instruction is carried out alone and past its breakpoint.
     var skipsPoint = false
     /// The monitor has sent a non-maskable interrupt.

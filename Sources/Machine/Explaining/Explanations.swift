@@ -17,6 +17,7 @@ public enum Explanations {
     /// What `word` may mean: `LHCALL_SET_PTE`, `set_pte`, `14`, `0x1f`. Upper and lower case are the same, and
     /// numbers may be hexadecimal.
     public static func find(_ word: String) -> [Explanation] {
+        if let numbered = findNumbered(word) { return numbered }
         let wanted = key(word)
         let exact = all.filter { $0.names.contains { key($0) == wanted } }
         if !exact.isEmpty { return exact }
@@ -25,6 +26,30 @@ public enum Explanations {
         guard let number else { return [] }
         let forms = [String(number), "0x" + String(number, radix: 16)]
         return all.filter { $0.names.contains { forms.contains(key($0)) } }
+    }
+
+    /// `irq 3`, `vector 0x31`, `hypercall 14`: what a number is of, and the number.
+    private static func findNumbered(_ text: String) -> [Explanation]? {
+        let words = text.lowercased().split(separator: " ").map(String.init)
+        guard words.count == 2,
+            let number = words[1].hasPrefix("0x")
+                ? UInt32(words[1].dropFirst(2), radix: 16) : UInt32(words[1])
+        else { return nil }
+        switch words[0] {
+        case "irq": return number < 224 ? section(.trap, of: 32 + number) : []
+        case "vector", "trap", "interrupt":
+            let traps = section(.trap, of: number)
+            return traps.isEmpty
+                ? section(.hypercall, of: number).filter { $0.names[0].hasPrefix("int") } : traps
+        case "hypercall", "call": return section(.hypercall, of: number)
+        case "port": return find("0x" + String(number, radix: 16)).filter { $0.section == .register }
+        default: return nil
+        }
+    }
+
+    private static func section(_ section: Explanation.Section, of number: UInt32) -> [Explanation] {
+        let forms = [String(number), "0x" + String(number, radix: 16)]
+        return all.filter { $0.section == section && !$0.names.filter(forms.contains).isEmpty }
     }
 
     /// Names that `word` occurs in, for somebody who did not find what he looked for.

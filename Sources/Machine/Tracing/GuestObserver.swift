@@ -3,6 +3,7 @@
 // What a trace wants to know of a guest's kernel beyond the processor's registers: which task runs, and from
 // where a request came. Both are read from guest memory, and believed only as far as that is sensible.
 
+import Debug
 import Support
 import Tap
 import X86
@@ -117,6 +118,9 @@ private final class LinuxTask {
     private let symbols: GuestSymbols
     /// Guest-virtual address of the variable that points to the running task; 0 when there is none.
     private var variable: UInt32 = 0
+    /// A kernel for several processors keeps each one's variables apart. Where those of the first are is in a word at
+    /// this address, and changes once, early; 0 when there is none.
+    private var distance: UInt32 = 0
     /// Bytes from a task's record to its name.
     private var nameOffset: UInt32?
     /// Events at which it is looked again.
@@ -132,16 +136,14 @@ private final class LinuxTask {
         attempts += 1
         // Seldom after the first few times: symbols may come late.
         guard attempts < 8 || attempts & 255 == 0 else { return }
-        guard let found = symbols.address(of: "current_task") ?? symbols.address(of: "per_cpu__current_task"),
+        let names = KernelVariables.current
+        guard let found = names.lazy.compactMap({ [symbols] in symbols.address(of: $0) }).first,
             let first = symbols.address(of: "init_task")
         else { return }
         nameOffset = Self.findName(first, cpu)
         guard nameOffset != nil else { return }
         variable = found
-        // A kernel for several processors keeps each one's variables apart.
-        if let offsets = symbols.address(of: "__per_cpu_offset"), let base = cpu.peekWord(offsets) {
-            variable = variable &+ base
-        }
+        distance = symbols.address(of: KernelVariables.distances) ?? 0
     }
 
     /// The first task is called "swapper", later "swapper/0".
@@ -155,7 +157,9 @@ private final class LinuxTask {
     func current() -> UInt32 {
         guard cpu.system.cr0 & ControlBits.pg != 0 else { return 0 }
         if variable == 0, attempts < Self.attemptLimit { search() }
-        return variable == 0 ? 0 : cpu.peekWord(variable) ?? 0
+        guard variable != 0 else { return 0 }
+        let base = distance == 0 ? 0 : cpu.peekWord(distance) ?? 0
+        return cpu.peekWord(variable &+ base) ?? 0
     }
 
     /// At most 15 characters, as the kernel keeps them.

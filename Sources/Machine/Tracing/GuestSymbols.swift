@@ -76,8 +76,20 @@ public final class GuestSymbols {
         let (start, end) = (memory.hole.upperBound, min(memory.ramSize, Self.searched))
         let bytes = start < end ? (try? memory.readBytes(start, count: Int(end - start))) ?? [] : []
         guard let found = Kallsyms(in: bytes) else { return }
-        table = SymbolTable(found.symbols)
+        table = SymbolTable(found.symbols + variables(found.symbols, bytes, start))
         searches = 0
         onFound()
+    }
+
+    /// Many kernels' own tables name only code. What is offered to modules names their most wanted variables.
+    private func variables(_ known: [Symbol], _ bytes: [UInt8], _ start: UInt64) -> [Symbol] {
+        guard !known.contains(where: { $0.name == "init_task" }) else { return [] }
+        // The image is mapped in one piece: one place says where all of it is.
+        for symbol in known.prefix(64) {
+            guard let physical = cpu.peekTranslate(symbol.address), physical >= start else { continue }
+            let linear = symbol.address &- UInt32(truncatingIfNeeded: physical - start)
+            return KernelExports(in: bytes, linear: linear)?.missing(in: known) ?? []
+        }
+        return []
     }
 }

@@ -153,7 +153,17 @@ public enum TrapExplanations {
                 page tables for it. PVM: the switcher goes from program to guest kernel without leaving to KVM.
                 """),
         Explanation(
-            .trap, ["irq", "interrupt", "IRQ"] + (32...63).map(String.init),
+            .trap, ["reserved"] + ([9, 15] + Array(20...30)).flatMap { [String($0), "trap \($0)"] },
+            "a vector that the processor keeps for itself",
+            use: """
+                Vectors below 32 belong to the processor. Later ones than the guest's have given some a meaning: 20 virtualization,                 21 control-flow protection, 28 to 30 AMD's; 9 was the coprocessor's, 15 never had one. Here none of them is \
+                raised, except by an INT instruction with that number.
+                """,
+            native: "Raised where the feature is there and turned on.",
+            others: "Xen and PVM reflect what the hardware raises."),
+        Explanation(
+            .trap,
+            ["irq", "interrupt", "IRQ"] + (32...255).filter { $0 != 0x80 }.map(String.init),
             "an interrupt from a device or the timer",
             use: """
                 Vector 32 plus the IRQ's number: 0 is the timer, devices count from 1. It is delivered when irq_enabled \

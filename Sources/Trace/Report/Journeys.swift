@@ -32,6 +32,8 @@ struct Journeys {
     private static let limit = 40
     /// Journeys of one topic that are shown.
     private static let shown = 3
+    /// More kinds of events than these make a journey longer, and not clearer.
+    private static let enough = 6
 
     private var open: [Topic: Journey] = [:]
     private(set) var best: [Topic: [Journey]] = [:]
@@ -49,8 +51,7 @@ struct Journeys {
         case .pageFault where open[.pageFault] == nil:
             begin(.pageFault, event, event.ring == 3 ? "in a program" : "in the kernel")
         case .toUser:
-            finish(.systemCall)
-            finish(.pageFault)
+            for topic in [Topic.systemCall, .pageFault] where returns(topic, event) { finish(topic) }
         case .take, .give, .interrupt: follow(event, role, names)
         default: break
         }
@@ -59,6 +60,12 @@ struct Journeys {
         }
         recent.append(event)
         if recent.count > 16 { recent.removeFirst(8) }
+    }
+
+    /// Whether the program that the journey began in goes on: not another one, that the kernel has chosen meanwhile.
+    private func returns(_ topic: Topic, _ event: SeenEvent) -> Bool {
+        guard let first = open[topic]?.steps.first, first.ring == 3 else { return true }
+        return first.cr3 == event.cr3 && first.task == event.task
     }
 
     /// Buffers: out from the driver's kick to the interrupt that gives it back, in from the device's filling to the
@@ -92,7 +99,7 @@ struct Journeys {
         guard var journey = open.removeValue(forKey: topic), journey.steps.count > 1 else { return }
         journey.variety = Set(journey.steps.map(\.kind)).count
         var kept = best[topic] ?? []
-        // One of each name, the most varied, and of those the shortest.
+        // One of each name, those that show enough, and of them the shortest.
         if let same = kept.firstIndex(where: { $0.name == journey.name }) {
             if Self.isBetter(journey, kept[same]) { kept[same] = journey }
         } else {
@@ -103,6 +110,7 @@ struct Journeys {
     }
 
     private static func isBetter(_ a: Journey, _ b: Journey) -> Bool {
-        a.variety != b.variety ? a.variety > b.variety : a.steps.count < b.steps.count
+        let (one, other) = (min(a.variety, enough), min(b.variety, enough))
+        return one != other ? one > other : a.steps.count < b.steps.count
     }
 }

@@ -11,6 +11,9 @@
 //     token table     256 pieces of text, each ended by zero
 //     token index     where each piece begins, 16 bits each
 //
+// From 6.4 on, the addresses come last, and behind them the numbers. Names of more than 127 tokens have two bytes of
+// length, 7 bits each, from 6.1 on.
+//
 // A name's first character is the symbol's type. All of this is the guest's, and may be anything.
 
 import Support
@@ -62,6 +65,7 @@ public struct Kallsyms {
         var count = 0
         var names = 0
         var countAt = 0
+        var tokensEnd = 0
 
         init?(_ memory: [UInt8], digitsAt digits: Int) {
             self.memory = memory
@@ -104,12 +108,15 @@ public struct Kallsyms {
                 tokens.append(Array(memory[at..<end]))
                 at = end + 1
             }
-            return stride(from: (at + 1) & ~1, through: (at + 15) & ~1, by: 2).contains { index in
+            let index = stride(from: (at + 1) & ~1, through: (at + 15) & ~1, by: 2).first { index in
                 (0..<256).allSatisfy { n in
                     let entry: UInt16? = memory.littleEndian(at: index + 2 * n)
                     return entry == UInt16(truncatingIfNeeded: offsets[n])
                 }
             }
+            guard let index else { return false }
+            tokensEnd = index + 512
+            return true
         }
 
         /// The markers end before the token table and begin with a zero; the names, and how many there are, come
@@ -176,35 +183,69 @@ public struct Kallsyms {
             var at = start
             for n in 0..<number {
                 if n == 256, UInt32(at - start) != word(markersAt + 4) { return nil }
-                guard at < markersAt, memory[at] > 0 else { return nil }
-                at += 1 + Int(memory[at])
+                guard at < markersAt, let length = tokenBytes(at) else { return nil }
+                at = length.upperBound
             }
             return at <= markersAt ? at : nil
         }
 
-        func symbols() -> [Symbol]? {
-            addresses(endingAt: countAt).map(named)
+        /// The tokens of the name at `at`: behind one or two bytes of length. Nil when there are none.
+        private func tokenBytes(_ at: Int) -> Range<Int>? {
+            guard at >= 0, at + 1 < memory.count else { return nil }
+            var (length, start) = (Int(memory[at]), at + 1)
+            if length & 0x80 != 0, let more = longName(at) { (length, start) = (more, at + 2) }
+            guard length > 0, start + length <= memory.count else { return nil }
+            return start..<start + length
         }
 
+        /// Before 6.1 a length has 8 bits. Names that long do not occur there.
+        private func longName(_ at: Int) -> Int? {
+            let length = Int(memory[at] & 0x7F) | Int(memory[at + 1]) << 7
+            return memory[at + 1] < 8 && length >= 0x80 ? length : nil
+        }
+
+        func symbols() -> [Symbol]? {
+            (addresses(endingAt: countAt) ?? addressesBehindTokens()).map(named)
+        }
+
+        /// `count` words from `start` on, none smaller than the one before.
+        private func ascending(_ start: Int) -> [UInt32]? {
+            guard start >= 0, start + 4 * count <= memory.count else { return nil }
+            var list: [UInt32] = []
+            list.reserveCapacity(count)
+            var previous: UInt32 = 0
+            for n in 0..<count {
+                guard let value = word(start + 4 * n), value >= previous else { return nil }
+                list.append(value)
+                previous = value
+            }
+            return list
+        }
+
+        private static func isBase(_ word: UInt32) -> Bool { word >= 0x4000_0000 }
+
+        private func relative(_ start: Int, base: UInt32) -> [UInt32]? {
+            // Relative ones are small; plain ones are not.
+            guard Self.isBase(base), let distances = ascending(start), !Self.isBase(distances.last ?? 0)
+            else { return nil }
+            return distances.map { base &+ $0 }
+        }
+
+        /// Before 6.4: the word before the number of symbols is the base, or the last of the plain ones.
         private func addresses(endingAt end: Int) -> [UInt32]? {
-            func ascending(_ start: Int) -> [UInt32]? {
-                guard start >= 0 else { return nil }
-                var list: [UInt32] = []
-                list.reserveCapacity(count)
-                var previous: UInt32 = 0
-                for n in 0..<count {
-                    guard let value = word(start + 4 * n), value >= previous else { return nil }
-                    list.append(value)
-                    previous = value
-                }
-                return list
+            guard let last = word(end - 4), Self.isBase(last) else { return nil }
+            return relative(end - 4 - 4 * count, base: last) ?? ascending(end - 4 * count)
+        }
+
+        /// From 6.4 on: at a word's border behind the token index, then the base.
+        private func addressesBehindTokens() -> [UInt32]? {
+            let start = (tokensEnd + 3) & ~3
+            for padding in stride(from: 0, through: 28, by: 4) {
+                let first = start + padding
+                if let base = word(first + 4 * count), let list = relative(first, base: base) { return list }
+                if let lowest = word(first), Self.isBase(lowest), let list = ascending(first) { return list }
             }
-            // Relative ones are small, and the word behind them is their base; the last plain one is no base.
-            guard let last = word(end - 4), last >= 0x4000_0000 else { return nil }
-            if let distances = ascending(end - 4 - 4 * count), distances.last ?? 0 < 0x4000_0000 {
-                return distances.map { last &+ $0 }
-            }
-            return ascending(end - 4 * count)
+            return nil
         }
 
         private func named(_ addresses: [UInt32]) -> [Symbol] {
@@ -212,10 +253,10 @@ public struct Kallsyms {
             result.reserveCapacity(count)
             var at = names
             for n in 0..<count {
-                let length = Int(memory[at])
+                guard let codes = tokenBytes(at) else { break }
                 var text: [UInt8] = []
-                for token in memory[at + 1..<at + 1 + length] { text += tokens[Int(token)] }
-                at += 1 + length
+                for token in memory[codes] { text += tokens[Int(token)] }
+                at = codes.upperBound
                 guard let type = text.first, text.count > 1 else { continue }
                 // Absolute symbols are numbers, not places.
                 if type == UInt8(ascii: "a") || type == UInt8(ascii: "A") { continue }

@@ -175,6 +175,30 @@ public enum LguestExplanations {
                 "Xen: an event channel to the backend. PVM: an I/O port or memory write that leaves the guest."
         ),
         Explanation(
+            .hypercall, ["LHCALL_GET_WALLCLOCK", "GET_WALLCLOCK", "11"], "what time is it? (before 2.6.23)",
+            use: """
+                Snapshots of the summer of 2007 asked for the seconds since 1970. The release has the time in the shared page \
+                instead, so nobody makes this call any more, and it ends a guest like any number that means nothing.
+                """,
+            native: "The kernel reads the clock with the battery, once at boot.",
+            others: "Xen: wc_sec in the shared page. PVM: kvm-clock."),
+        Explanation(
+            .hypercall, ["LHCALL_BIND_DMA", "BIND_DMA", "12"], "here are buffers for this key (2.6.23)",
+            use: """
+                Linux 2.6.23 is older than virtio. Its drivers hang an array of buffers on a key, a guest-physical address \
+                that stands for a device, with the interrupt that says when one is full.
+                """,
+            native: "A device is given the address of a ring of descriptors.",
+            others: "Xen: grant references in a shared ring, which lguest's I/O was modelled on."),
+        Explanation(
+            .hypercall, ["LHCALL_SEND_DMA", "SEND_DMA"], "take these buffers to that key (2.6.23)",
+            use: """
+                The other half: the buffers of one structure are copied to whoever has bound the key, a device here, or \
+                another guest then. Number 13; later kernels use that for LHCALL_SET_PMD.
+                """,
+            native: "A doorbell register, and the device's own access to memory.",
+            others: "Xen: a request in the ring, then an event channel."),
+        Explanation(
             .hypercall, names(.sendInterrupts), "I enabled interrupts: is anything waiting?",
             use: """
                 The kernel's interrupt flag is a word in the shared page, so enabling interrupts is a plain store \

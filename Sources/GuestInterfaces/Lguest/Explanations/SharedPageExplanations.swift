@@ -109,6 +109,14 @@ extension LguestExplanations {
             native: "IRET restores the flag and returns in one instruction.",
             others: "Xen: an iret hypercall. PVM: ERETU and ERETS."),
         field(
+            "guestid", "the guest's number (2.6.23)",
+            use: """
+                The network between guests of 2.6.23 made its hardware addresses of it. Written once, when the guest names \
+                the page; a guest on its own has number 0.
+                """,
+            native: "A network card has its address in a memory of its own.",
+            others: "Xen: the domain's number. PVM: none."),
+        field(
             "kernel_address", "where the kernel's half of the address space begins",
             use: """
                 PAGE_OFFSET, usually 0xC0000000. What is mapped from there on is the same in all page tables, so \
