@@ -37,7 +37,8 @@ public final class TaskList {
     /// What the kernel's symbols say.
     private struct Places {
         var first: UInt32?
-        var text: Range<UInt32>?
+        /// The kernel's code, and that which it only has while it starts.
+        var text: [Range<UInt32>] = []
         var current: UInt32?
         var offset: UInt32?
 
@@ -45,8 +46,10 @@ public final class TaskList {
             func address(_ names: [String]) -> UInt32? {
                 names.lazy.compactMap { symbols.lookup(name: $0)?.address }.first
             }
-            if let start = address(["_stext", "_text"]), let end = address(["_etext"]), start < end {
-                text = start..<end
+            for (starts, end) in [(["_stext", "_text"], "_etext"), (["_sinittext"], "_einittext")] {
+                if let start = address(starts), let end = address([end]), start < end {
+                    text.append(start..<end)
+                }
             }
             first = address([KernelVariables.first])
             guard first != nil else { return }
@@ -70,15 +73,15 @@ public final class TaskList {
     private var found: Places? {
         if places == nil { places = view.symbols.map(Places.init) }
         // No name leads to the tasks, so they are looked for, but only where there is a kernel that we know.
-        if places?.text != nil, places?.first == nil { places?.first = search.find() }
+        if places?.text.isEmpty == false, places?.first == nil { places?.first = search.find() }
         return places
     }
 
     /// Whether the borders of the kernel's code are known.
-    var knowsText: Bool { found?.text != nil }
+    var knowsText: Bool { found?.text.isEmpty == false }
 
     /// Whether `address` is in the kernel's code.
-    func isText(_ address: UInt32) -> Bool { found?.text?.contains(address) ?? false }
+    func isText(_ address: UInt32) -> Bool { found?.text.contains { $0.contains(address) } ?? false }
 
     /// All tasks, or the processor alone. A thread that is not the first of its process is there only if it runs.
     public func all() -> [GuestTask] {
