@@ -32,7 +32,8 @@ struct KernelExportsTests {
         for (symbol, name) in zip(symbols, names) {
             for target in [symbol.address, name, empty].prefix(form.words) {
                 let here = linear + UInt32(memory.count)
-                memory += (form.isRelative ? target &- here : target).littleEndianBytes
+                let word = form.isRelative ? target &- here : target
+                memory += (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) }
             }
         }
         return memory + [UInt8](repeating: 0xEE, count: 4000)
