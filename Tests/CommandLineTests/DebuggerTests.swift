@@ -253,7 +253,7 @@ struct DebuggerTests {
 
     /// Those symbols of a kernel file that are functions, as a System.map.
     private static func functions(of path: String) throws -> String {
-        let table = try #require(try SymbolTable(ELF32File(InputFile(path: path))))
+        let table = try #require(try KernelImage(path: path).symbols)
         let start = try #require(table.lookup(name: "_stext")).address
         let end = try #require(table.lookup(name: "_etext")).address
         var (lines, address) = ("", start)
@@ -296,16 +296,25 @@ struct DebuggerTests {
         #expect(program.finish().status == 0)
     }
 
+    /// Debian's kernel, and later ones, whose symbols are in another order.
+    private static let stock: [String] = {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: KernelInventory.folder)) ?? []
+        let later = files.sorted().filter { $0.hasPrefix("vmlinuz-6") }.map {
+            KernelInventory.folder + "/" + $0
+        }
+        return [debian?.kernelPath].compactMap { $0 } + later
+    }()
+
     @Test(
-        "a trace of Debian's kernel names its tasks",
-        .enabled(if: debian != nil, "no Debian kernel in the image cache"))
-    func debianTrace() throws {
-        let image = try #require(Self.debian)
+        "a trace of a distribution's kernel names its tasks",
+        .enabled(if: !stock.isEmpty, "no Debian kernel in the image cache, no vmlinuz-6… in LGUEST_KERNELS"),
+        arguments: stock)
+    func stockTrace(kernel: String) throws {
         try Program.withFolder { folder in
             let trace = folder + "/trace.jsonl"
             // Without a disk it panics, and wants to start again.
             let done = try Program.run([
-                "256m", image.kernelPath, "--trace=irq,mmio", "--trace-output=\(trace)", "--no-reboot",
+                "256m", kernel, "--trace=irq,mmio", "--trace-output=\(trace)", "--no-reboot",
                 "console=ttyS0", "panic=-1",
             ])
             #expect(done.status == 0, "\(done.errors)")
@@ -344,6 +353,13 @@ struct DebuggerTests {
             ])
     }
 
+    /// crash, built for guests of 32 bits (`make target=X86`): distributions' is for their own architecture only.
+    private static let crash: String? = {
+        let environment = ProcessInfo.processInfo.environment
+        let path = environment["LGUEST_CRASH"] ?? (environment["HOME"] ?? "") + "/.cache/lguest/crash-i386"
+        return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }()
+
     @Test(
         "a panic's report has source lines, and gdb opens its core",
         .enabled(if: withLines != nil, "no vmlinux whose name has 'debug' in it"))
@@ -364,6 +380,17 @@ struct DebuggerTests {
             expect(
                 text,
                 inOrder: ["panic (fmt=", "mount_block_root (", "kernel_init (", "= \"swapper", "= 1"])
+            guard let crash = Self.crash else { return }
+            let commands = folder + "/commands"
+            try "bt\nps\nlog\nquit\n".write(toFile: commands, atomically: true, encoding: .utf8)
+            let session = try Child(crash, ["-s", "-i", commands, kernel.path, core], together: true)
+            expect(
+                session.restOfOutput(),
+                inOrder: [
+                    "PID: 1 ", "COMMAND: \"swapper\"", "panic at ", "prepare_namespace at ",
+                    "kernel_init at ",
+                    "PPID", "[kthreadd]", "[kswapd0]", "] Linux version ", "Kernel panic - not syncing",
+                ])
         }
     }
 }

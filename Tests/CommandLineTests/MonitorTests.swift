@@ -77,8 +77,6 @@ struct MonitorTests {
         #expect(try stage.run("ps").output.split(separator: "\n").count == 1)
     }
 
-    private static let linux = KernelInventory.vmlinux(4, 4...4)
-
     @Test("the tasks of a Linux guest", .enabled(if: linux != nil, "no vmlinux 4.4"))
     func tasks() throws {
         let stage = try Stage()
