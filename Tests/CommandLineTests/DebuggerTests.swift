@@ -243,7 +243,7 @@ struct DebuggerTests {
             expect(
                 done.gdb,
                 inOrder: [
-                    "hit Breakpoint", "pid 0  processor", "hit Breakpoint 2", "  pid 0  swapper",
+                    "Breakpoint 1, ", "pid 0  processor", "hit Breakpoint 2", "  pid 0  swapper",
                     "* pid 1  swapper", "  pid 2  kthreadd", "= 0xc", "usage",
                 ])
             let address = done.gdb.components(separatedBy: "$1 = ").last?.prefix { !$0.isNewline } ?? "?"
@@ -286,7 +286,7 @@ struct DebuggerTests {
         }
         let lines = tasks.split(separator: "\n").map { $0.split(separator: " ").drop { $0 == "*" } }
         let names = Dictionary(
-            lines.filter { $0.count == 6 }.map { (Array($0)[1], Array($0)[2]) },
+            lines.filter { $0.count == 5 }.map { (Array($0)[1], Array($0)[2]) },
             uniquingKeysWith: { a, _ in a })
         #expect(names["0"] == "swapper/0" && names["2"] == "kthreadd", "\(tasks)")
         #expect(names["1"] == "swapper/0" || names["1"] == "init", "\(tasks)")

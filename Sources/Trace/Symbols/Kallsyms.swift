@@ -208,18 +208,21 @@ public struct Kallsyms {
             (addresses(endingAt: countAt) ?? addressesBehindTokens()).map(named)
         }
 
-        /// `count` words from `start` on, none smaller than the one before.
+        /// `count` words from `start` on, none smaller than the one before, and not the same again and again, as
+        /// memory may be that is no table.
         private func ascending(_ start: Int) -> [UInt32]? {
             guard start >= 0, start + 4 * count <= memory.count else { return nil }
             var list: [UInt32] = []
             list.reserveCapacity(count)
             var previous: UInt32 = 0
+            var different = 1
             for n in 0..<count {
                 guard let value = word(start + 4 * n), value >= previous else { return nil }
+                if n > 0, value != previous { different += 1 }
                 list.append(value)
                 previous = value
             }
-            return list
+            return different * 4 >= count ? list : nil
         }
 
         private static func isBase(_ word: UInt32) -> Bool { word >= 0x4000_0000 }

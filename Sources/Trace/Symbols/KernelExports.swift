@@ -28,7 +28,9 @@ public struct KernelExports {
             let image = Image(bytes: bytes, linear: linear)
             return image.places(of: Self.anchor).flatMap(image.lists).max { $0.count < $1.count }
         }
-        guard let entries, entries.count >= Self.fewest else { return nil }
+        // No two things are offered under one name.
+        guard let entries, Set(entries.map(\.name)).count >= max(Self.fewest, entries.count * 9 / 10)
+        else { return nil }
         symbols = entries
     }
 
