@@ -43,12 +43,12 @@ public final class Machine {
     let debugFile: InputFile?
     /// Where the guest goes when it dies.
     public var coreFile: CoreFile?
-    private var stopRequested: MachineOutcome?
+    @exclusivity(unchecked) private var stopRequested: MachineOutcome?
     /// Exits of the engine that came to the run loop.
-    var exitCounts = ExitCounts()
+    @exclusivity(unchecked) var exitCounts = ExitCounts()
     let hostTime = HostTime()
     /// Whether samples of the thread's CPU time are taken; `startSampling` has been called on it.
-    public var takesSamples = false
+    @exclusivity(unchecked) public var takesSamples = false
     var isStopRequested: Bool { stopRequested != nil }
     /// Whoever holds the guest still: a debugger, the monitor.
     let control = RunControl()
@@ -59,12 +59,12 @@ public final class Machine {
     /// The guest's symbols: from its kernel file, from `symbolFile`, or from its memory.
     public let symbols: GuestSymbols
     let observer: GuestObserver
-    private var trace: MachineTrace?
+    @exclusivity(unchecked) private var trace: MachineTrace?
     var isTraced: Bool { trace != nil }
-    private var lastPoll: UInt64 = 0
-    private var pollInterval = Machine.pollInterval
+    @exclusivity(unchecked) private var lastPoll: UInt64 = 0
+    @exclusivity(unchecked) private var pollInterval = Machine.pollInterval
     public private(set) var startTime: UInt64
-    private var sleptNanoseconds: UInt64 = 0
+    @exclusivity(unchecked) private var sleptNanoseconds: UInt64 = 0
 
     /// Time since the start in which the guest was not halted.
     var busyNanoseconds: UInt64 { clock.monotonicNanoseconds() &- startTime &- sleptNanoseconds }

@@ -142,8 +142,7 @@ final class BlockCache: CodeWriteObserver {
         let first = ops + opCount
         var count = 0
         while count < BlockCache.maximumOps {
-            var source = PageBytes(cursor: cursor, end: pageEnd)
-            guard let i = try? decoder.decode(&source) else { break }
+            guard let i = decoder.decode(at: cursor, end: pageEnd) else { break }
             var op = Lowering.lower(i, offset: Int(cursor - host), number: count + 1, flat: flat)
             if op.handler == .generic {
                 op.extra = UInt32(instructionCount)
@@ -214,20 +213,5 @@ final class BlockCache: CodeWriteObserver {
         }
         let slot = BlockCache.slot(block.key)
         if slots[slot] == UInt32(number) + 1 { slots[slot] = 0 }
-    }
-}
-
-/// The bytes of one page, for the decoder. Beyond the end it reports a fault, which only means
-/// "not in this page".
-private struct PageBytes: ByteSource {
-    var cursor: UInt
-    let end: UInt
-
-    mutating func next() throws(Fault) -> UInt8 {
-        guard cursor < end else { throw Fault(vector: Vector.pageFault) }
-        // SAFETY: `cursor` is inside a page of guest RAM.
-        let byte = UnsafePointer<UInt8>(bitPattern: cursor).unsafelyUnwrapped.pointee
-        cursor += 1
-        return byte
     }
 }

@@ -131,7 +131,8 @@ final class BlockEmitter {
 
     private func findLiveFlags() {
         let count = instructions.count
-        live = [UInt8](repeating: FlagEffects.all, count: count + 1)
+        live.removeAll(keepingCapacity: true)
+        for _ in 0...count { live.append(FlagEffects.all) }
         for k in stride(from: count - 1, through: 0, by: -1) {
             let i = instructions[k]
             // Where a conditional jump leads, all flags may be read.

@@ -109,7 +109,8 @@ struct CrossingThunks {
     }
 
     /// A flat segment whose selector and attributes are in `register`.
-    private static func storeFlat(_ a: inout Assembler, _ layout: StateLayout, _ register: Int, to index: Int) {
+    private static func storeFlat(_ a: inout Assembler, _ layout: StateLayout, _ register: Int, to index: Int)
+    {
         let to = layout.segmentSelector(index)
         a.store(a.field(to), register)
         a.storeImmediate(a.field(to + 4), 0)
@@ -297,7 +298,8 @@ struct CrossingThunks {
     /// Selector `offset` behind that of SYSENTER's code segment, at privilege `level`, with the attributes of a flat
     /// segment, in `register`; refuses where that MSR is null.
     private static func flatSelector(
-        _ a: inout Assembler, _ layout: StateLayout, _ register: Int, offset: Int32, level: Int32, attributes: UInt32
+        _ a: inout Assembler, _ layout: StateLayout, _ register: Int, offset: Int32, level: Int32,
+        attributes: UInt32
     ) {
         a.load(register, a.field(layout.sysenterCS))
         a.alu(0, .register(register), offset)

@@ -11,7 +11,8 @@ extension BlockEmitter {
         let i = instructions[k]
         let pieces = thunks.crossings
         switch i.operation {
-        case .int where i.immediate & 0xFF == UInt32(SystemCallGate.vector): emitCrossing(k, pieces.systemCall)
+        case .int where i.immediate & 0xFF == UInt32(SystemCallGate.vector):
+            emitCrossing(k, pieces.systemCall)
         case .sysenter: emitCrossing(k, pieces.systemEnter)
         case .sysexit: emitCrossing(k, pieces.systemExit)
         case .iret where i.operandSize == 4: emitCrossing(k, pieces.interruptReturn)

@@ -37,6 +37,8 @@ final class TranslationCache: CodeWriteObserver {
         hashHeads.initialize(repeating: -1, count: TranslationCache.hashCount)
         pageHeads = .allocate(capacity: memory.pageCount)
         pageHeads.initialize(repeating: -1, count: memory.pageCount)
+        checkedPages = .allocate(capacity: memory.pageCount)
+        checkedPages.initialize(repeating: false, count: memory.pageCount)
         memory.codeWriteObserver = self
     }
 
@@ -45,6 +47,7 @@ final class TranslationCache: CodeWriteObserver {
         // SAFETY: allocated in `init`.
         hashHeads.deallocate()
         pageHeads.deallocate()
+        checkedPages.deallocate()
         blocks.free()
         links.free()
         accesses.free()
@@ -105,7 +108,8 @@ final class TranslationCache: CodeWriteObserver {
     private static let overwritesBeforeChecks: UInt8 = 6
     /// How often blocks were overwritten, by a hash of their address.
     private var overwrites = [UInt8](repeating: 0, count: 1024)
-    private(set) var checkedPages: Set<Int> = []
+    private let checkedPages: UnsafeMutablePointer<Bool>
+    private var hasCheckedPages = false
 
     private func noteOverwrite(_ block: TranslatedBlock) {
         let slot = Int(truncatingIfNeeded: (block.host ^ block.host >> 10) & 1023)
@@ -113,7 +117,8 @@ final class TranslationCache: CodeWriteObserver {
         guard overwrites[slot] >= TranslationCache.overwritesBeforeChecks else { return }
         overwrites[slot] = 0
         let frame = frame(block.host)
-        checkedPages.insert(frame)
+        checkedPages[frame] = true
+        hasCheckedPages = true
         // What is there was made without checks.
         var number = Int(pageHeads[frame])
         while number >= 0 {
@@ -124,7 +129,7 @@ final class TranslationCache: CodeWriteObserver {
     }
 
     /// Whether blocks in the page of `host` check their bytes, so that the page need not be protected.
-    func checksItself(_ host: UInt) -> Bool { !checkedPages.isEmpty && checkedPages.contains(frame(host)) }
+    func checksItself(_ host: UInt) -> Bool { hasCheckedPages && checkedPages[frame(host)] }
 
     /// Drops the blocks at `eip`, whose bytes have changed.
     func dropStale(_ eip: UInt32, pageEntry: UInt) {
@@ -212,7 +217,8 @@ final class TranslationCache: CodeWriteObserver {
         accesses.removeAll()
         helpers.removeAll()
         sites.removeAll()
-        checkedPages.removeAll()
+        if hasCheckedPages { checkedPages.update(repeating: false, count: memory.pageCount) }
+        hasCheckedPages = false
         code.empty()
     }
 
@@ -267,7 +273,7 @@ final class TranslationCache: CodeWriteObserver {
                 }
                 number = Int(block.next)
             }
-            if pageHeads[frame] < 0 || checkedPages.contains(frame) { memory.codePages[frame] = 0 }
+            if pageHeads[frame] < 0 || checkedPages[frame] { memory.codePages[frame] = 0 }
         }
     }
 

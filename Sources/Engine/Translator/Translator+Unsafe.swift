@@ -25,8 +25,8 @@ public final class Translator: Engine {
     /// What the signal handler looks at; lives as long as the engine.
     private let faultTable: UnsafeMutablePointer<lguest_fault_table>
     private let emitter: BlockEmitter
-    private var split = SplitCache()
-    private var decoded: [Instruction] = []
+    @exclusivity(unchecked) private var split = SplitCache()
+    @exclusivity(unchecked) private var decoded: [Instruction] = []
     @exclusivity(unchecked) var pendingExit = Exit.budget
     @exclusivity(unchecked) private var lastForgotten: UInt64 = 0
     /// The instruction at EIP is to be carried out by itself.
@@ -311,8 +311,7 @@ public final class Translator: Engine {
         // A block that checks its bytes does so at its beginning only.
         let checksItself = cache.checksItself(host)
         while decoded.count < (checksItself ? 8 : Translator.maximumInstructions) {
-            var source = HostBytes(cursor: cursor, end: end)
-            guard let i = try? decoder.decode(&source) else { break }
+            guard let i = decoder.decode(at: cursor, end: end) else { break }
             decoded.append(i)
             cursor += UInt(i.length)
             if checksItself && NativeSupport.mayWrite(i) { break }
@@ -347,19 +346,4 @@ public final class Translator: Engine {
     /// Deals with `cpu.attention` between two blocks; nil to go on.
     @inline(never)
     private func attend() -> Exit? { Attending.attend(cpu, single: single) }
-}
-
-/// The bytes of one page, for the decoder. Beyond the end it reports a fault, which only means "not in this
-/// page".
-private struct HostBytes: ByteSource {
-    var cursor: UInt
-    let end: UInt
-
-    mutating func next() throws(Fault) -> UInt8 {
-        guard cursor < end else { throw Fault(vector: Vector.pageFault) }
-        // SAFETY: `cursor` is inside a page of guest RAM.
-        let byte = UnsafePointer<UInt8>(bitPattern: cursor).unsafelyUnwrapped.pointee
-        cursor += 1
-        return byte
-    }
 }

@@ -36,7 +36,9 @@ extension LguestInterface {
         }
         let isUserCall = vector == SystemCallGate.vector && cpu.cpl == 3
         cpu.eip = cpu.eip &+ UInt32(length)
-        if isUserCall, let data, LguestInterface.clockCalls.contains(Int(cpu[r32: GPR.eax])) { writeTime(data) }
+        if isUserCall, let data, LguestInterface.clockCalls.contains(Int(cpu[r32: GPR.eax])) {
+            writeTime(data)
+        }
         try reflect(vector, errorCode: nil, cpu)
         if isUserCall { prepareSystemCalls(cpu) }
     }

@@ -17,7 +17,9 @@ extension CPU {
     func storeImage(_ address: UInt32) -> Bool {
         guard let memory = plainMemory(address, 512, write: true) else { return false }
         // SAFETY: 512 bytes are there; the area has as many.
-        withUnsafeBytes(of: system.fpu.area) { memory.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: 288) }
+        withUnsafeBytes(of: system.fpu.area) {
+            memory.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: 288)
+        }
         return true
     }
 

@@ -187,7 +187,8 @@ private func offsetOf<T>(_ path: PartialKeyPath<T>) -> Int {
 
 /// Offsets of the fields of `SystemCallGate` in `CPUState`.
 public struct GateLayout: Sendable {
-    public let isPrepared, target, stackTop, level, code, stack, virtualFlag, virtualFlagCode, clearsVirtualFlag,
+    public let isPrepared, target, stackTop, level, code, stack, virtualFlag, virtualFlagCode,
+        clearsVirtualFlag,
         delivered, watched: Int
 
     init(_ start: Int) {
@@ -208,7 +209,8 @@ public struct GateLayout: Sendable {
 
 /// Offsets of the fields of `CrossingState` in `CPUState`.
 public struct CrossingLayout: Sendable {
-    public let isAllowed, path, kernelPath, userPath, kernelJumps, userJumps, userWindow, tables, gsBase, stackBase,
+    public let isAllowed, path, kernelPath, userPath, kernelJumps, userJumps, userWindow, tables, gsBase,
+        stackBase,
         lowestKernelStack, userStack, onKernelStack, entries, returns: Int
 
     init(_ start: Int) {

@@ -9,7 +9,8 @@ extension CPU {
     public func returnAsBefore() -> UInt32? {
         let known = system.returnCache
         let top = self[r32: GPR.esp]
-        guard known.key != 0, known.isInMemory == 0, known.from == cpl, eflagsOther & EFLAGS.nt == 0, top & 0xFFF <= 0x1000 - 20,
+        guard known.key != 0, known.isInMemory == 0, known.from == cpl, eflagsOther & EFLAGS.nt == 0,
+            top & 0xFFF <= 0x1000 - 20,
             mode == .flat32
         else { return nil }
         // SAFETY: the table has an entry for each page; the frame lies in this one.
