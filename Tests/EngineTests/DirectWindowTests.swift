@@ -195,6 +195,32 @@ struct DirectWindowTests {
         }
     }
 
+    @Test("what is forgotten as a whole and is still there stays; what has moved is where it has moved to")
+    func forgotten() async {
+        await #expect(processExitsWith: .success) {
+            // mov eax,[first]; mov ebx,[second]
+            let first = LinearMapGuest.base + 0x5_0000
+            let second = LinearMapGuest.base + 0x7_0000
+            let guest = try LinearMapGuest.started([0xA1] + little(first) + [0x8B, 0x1D] + little(second)) {
+                try $0.memory.write(UInt32(11), at: 0x5_0000)
+                try $0.memory.write(UInt32(22), at: 0x6_0000)
+                try $0.memory.write(UInt32(33), at: 0x7_0000)
+            }
+            LinearMapGuest.check(guest.cpu[r32: GPR.ebx], 33)
+            let mapped = LinearMapGuest.count(guest, .directPagesMapped)
+            // Behind the back of the tables, then as CR4 and FLUSH_TLB do it.
+            try guest.memory.write(
+                0x6_0063 as UInt32, at: UInt64(LinearMapGuest.kernelTable + 0x50 * 4))
+            let cpu = guest.cpu
+            guest.storage.tables.flushAll { cpu.fillAhead($0 << 12) }
+            LinearMapGuest.check(LinearMapGuest.count(guest, .directPagesUnmapped), 1)
+            LinearMapGuest.check(LinearMapGuest.again(guest), UserGuest.done)
+            LinearMapGuest.check(guest.cpu[r32: GPR.eax], 22)
+            LinearMapGuest.check(guest.cpu[r32: GPR.ebx], 33)
+            LinearMapGuest.check(LinearMapGuest.count(guest, .directPagesMapped), mapped)
+        }
+    }
+
     @Test("two engines of a process do not share it, and it is free when its owner is gone")
     func oneOwner() async {
         await #expect(processExitsWith: .success) {
