@@ -44,7 +44,8 @@ public struct BootRequest: Sendable {
     public func load(into memory: GuestMemory) throws(LguestError) -> LoadedKernel {
         if requiresLguestSupport, bootProtocol == .lguest { try kernel.requireLguestSupport() }
         let placed = try Placement(kernel)
-        if bootProtocol == .pc { try requireHighMemory(placed) }
+        if bootProtocol != .lguest { try requireHighMemory(placed) }
+        let entry = bootProtocol == .pvh ? try pvhEntry(placed) : placed.entryPoint
         try requireMemory(placed.end, memory: memory)
         let line = try checkedCommandLine(limit: placed.commandLineLimit)
         let initrdRange = try placeInitrd(placed, memory: memory)
@@ -62,9 +63,17 @@ public struct BootRequest: Sendable {
         case .lguest:
             try memory.store(parameters.page(), at: BootParameters.address)
             try memory.store(line + [0], at: UInt64(BootParameters.commandLineAddress))
-        case .pc:
-            try memory.store(
-                parameters.pcPage(rsdp: firmware.first?.address), at: UInt64(PCLayout.parameters))
+        case .pc, .pvh:
+            if bootProtocol == .pc {
+                try memory.store(
+                    parameters.pcPage(rsdp: firmware.first?.address), at: UInt64(PCLayout.parameters))
+            } else {
+                let start = initrdRange.map { UInt64($0.lowerBound) }
+                let info = PVHStartInfo(
+                    memoryMap: PCLayout.memoryMap(memory.ramSize), commandLine: PCLayout.commandLine,
+                    rsdp: firmware.first?.address, initrd: start.map { $0..<$0 + (initrd?.size ?? 0) })
+                try memory.store(info.bytes(at: PCLayout.startInfo), at: UInt64(PCLayout.startInfo))
+            }
             try memory.store(line + [0], at: UInt64(PCLayout.commandLine))
             var table = [UInt8](repeating: 0, count: PCLayout.descriptors.count * 8)
             for (index, descriptor) in PCLayout.descriptors.enumerated() {
@@ -75,7 +84,7 @@ public struct BootRequest: Sendable {
         }
 
         return LoadedKernel(
-            entryPoint: placed.entryPoint, format: placed.format, kernelEnd: UInt32(clamping: placed.end),
+            entryPoint: entry, format: placed.format, kernelEnd: UInt32(clamping: placed.end),
             initrd: initrdRange, commandLine: commandLine, symbols: kernel.symbols,
             linuxVersion: kernel.linuxVersion, pae: kernel.pae, lguestSupport: kernel.lguestSupport)
     }
@@ -101,6 +110,26 @@ public struct BootRequest: Sendable {
         throw LguestError(
             .badInput, "\(kernel.file.name): a segment at \(low.asHex) is below 1 MiB",
             hint: "stock kernels are linked to a physical address of 1 MiB or above")
+    }
+
+    /// The entry point that the kernel has for PVH.
+    private func pvhEntry(_ placed: Placement) throws(LguestError) -> UInt32 {
+        guard let entry = kernel.pvhEntry else {
+            throw LguestError(
+                .badInput,
+                "\(kernel.file.name): no PVH kernel: it has no ELF note with an entry point for that",
+                hint: "kernels are built with CONFIG_PVH=y for that; in a bzImage the note is inside")
+        }
+        guard
+            placed.pieces.contains(where: {
+                UInt64(entry) >= $0.address && UInt64(entry) < $0.address + $0.count
+            })
+        else {
+            throw LguestError(
+                .badInput,
+                "\(kernel.file.name): damaged ELF file: its PVH entry point \(entry.asHex) is in no segment")
+        }
+        return entry
     }
 
     private func checkedCommandLine(limit: Int) throws(LguestError) -> [UInt8] {

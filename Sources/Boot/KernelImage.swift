@@ -87,6 +87,12 @@ public struct KernelImage: Sendable {
         }
     }
 
+    /// Where a PVH kernel is entered (GPA); nil where it is none.
+    public var pvhEntry: UInt32? {
+        guard case .elf(let elf) = format else { return nil }
+        return (try? XenNotes(elf))?.physicalEntry
+    }
+
     /// Whether it is Linux 2.6.23, whose interface and devices are its own.
     public var isFirstGeneration: Bool {
         if case .signature = lguestSupport { return true }

@@ -8,6 +8,8 @@ public enum BootProtocol: Equatable, Sendable {
     case lguest
     /// Linux's 32-bit boot protocol on a PC.
     case pc
+    /// The same PC, entered as PVH kernels want it (see `PVHStartInfo`).
+    case pvh
 }
 
 /// GPAs of the boot data on a PC.
@@ -16,6 +18,8 @@ public enum PCLayout {
     /// The descriptor table that the boot protocol asks for.
     public static let gdt: Range<UInt32> = 0x1_1000..<0x1_1020
     public static let commandLine: UInt32 = 0x2_0000
+    /// In place of the parameters for a PVH kernel.
+    public static let startInfo: UInt32 = 0x1_2000
     /// From here to 640 KiB nothing is free: where the BIOS keeps its data.
     static let lowMemoryEnd: UInt64 = 0x9_FC00
     /// No memory: the graphics card's, which is not there.
@@ -25,6 +29,23 @@ public enum PCLayout {
     static let highMemory: UInt64 = 0x10_0000
     /// No RAM from here to 4 GiB: devices.
     public static let deviceEnd: UInt64 = 0xFEC0_0000
+
+    /// A stretch of guest-physical addresses: 1 RAM, 2 not for use.
+    struct MemoryRange: Equatable {
+        var start: UInt64
+        var end: UInt64
+        var type: UInt32
+    }
+
+    /// What a BIOS would say, for so many bytes of memory.
+    static func memoryMap(_ memoryBytes: UInt64) -> [MemoryRange] {
+        [
+            MemoryRange(start: 0, end: lowMemoryEnd, type: 1),
+            MemoryRange(start: lowMemoryEnd, end: graphics.lowerBound, type: 2),
+            MemoryRange(start: firmware.lowerBound, end: firmware.upperBound, type: 2),
+            MemoryRange(start: highMemory, end: memoryBytes, type: 1),
+        ]
+    }
 
     /// Null, null, flat code (0x10), flat data (0x18).
     static let descriptors: [UInt64] = [0, 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF]
@@ -37,11 +58,7 @@ extension BootParameters {
         page.replaceSubrange(
             Int(SetupHeader.start)..<Int(SetupHeader.start) + setupHeader.count, with: setupHeader)
         if let rsdp { page.put(UInt64(rsdp), at: 0x70) }
-        let map: [(start: UInt64, end: UInt64, type: UInt32)] = [
-            (0, PCLayout.lowMemoryEnd, 1), (PCLayout.lowMemoryEnd, PCLayout.graphics.lowerBound, 2),
-            (PCLayout.firmware.lowerBound, PCLayout.firmware.upperBound, 2),
-            (PCLayout.highMemory, memoryBytes, 1),
-        ]
+        let map = PCLayout.memoryMap(memoryBytes)
         page[0x1E8] = UInt8(map.count)
         for (index, entry) in map.enumerated() {
             page.put(entry.start, at: 0x2D0 + 20 * index)

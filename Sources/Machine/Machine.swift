@@ -69,6 +69,16 @@ public final class Machine {
     /// Time since the start in which the guest was not halted.
     var busyNanoseconds: UInt64 { clock.monotonicNanoseconds() &- startTime &- sleptNanoseconds }
 
+    /// Of it, time without CPU time since the run began: the host was busy with others. Never goes back.
+    private var stolenNanoseconds: UInt64 {
+        let waited = clock.monotonicNanoseconds() &- runStart &- sleptNanoseconds
+        let ran = hostTime.threadNanoseconds
+        if waited > ran + stolen { stolen = waited - ran }
+        return stolen
+    }
+    private var stolen: UInt64 = 0
+    private var runStart: UInt64 = 0
+
     /// Builds the machine and loads the kernel. `backend` is the far end of the guest's console, which comes
     /// first on the bus, before `devices`.
     public init(
@@ -77,10 +87,11 @@ public final class Machine {
         engine choice: EngineChoice = .translator, symbolFile: SymbolTable? = nil,
         interface interfaceChoice: InterfaceChoice? = nil, waitsForVirtioConsole: Bool = false
     ) throws(LguestError) {
-        let isPC = (interfaceChoice ?? InterfaceChoice(for: request.kernel)) == .bare
+        let suited = interfaceChoice ?? InterfaceChoice(for: request.kernel)
+        let isPC = suited != .lguest
         var request = request
         if isPC {
-            request.bootProtocol = .pc
+            request.bootProtocol = suited == .pvh ? .pvh : .pc
             request.firmware = Machine.firmware(memoryBytes: memoryBytes)
         }
         self.clock = clock
@@ -119,7 +130,8 @@ public final class Machine {
             windowBase: memory.ramSize, route: isPC ? { PCIRoute.input(slot: $0) } : nil)
         if isPC {
             let pc = Machine.makePC(
-                memory, environment, backend, bus, waitsForVirtioConsole: waitsForVirtioConsole)
+                memory, environment, backend, bus, isPVH: suited == .pvh,
+                waitsForVirtioConsole: waitsForVirtioConsole)
             (interface, console) = (pc.interface, VirtioConsole(backend: pc.console))
             platform = pc.platform
             environment.identity = pc.interface
@@ -141,6 +153,7 @@ public final class Machine {
             }
         }
         if let dma { try devices.add(to: dma, console: backend) }
+        environment.stolenTime = { [weak self] in self?.stolenNanoseconds ?? 0 }
         connectTap()
     }
 
@@ -173,6 +186,7 @@ public final class Machine {
         }
         interface.start(cpu, entryPoint: kernel.entryPoint)
         onStart()
+        runStart = clock.monotonicNanoseconds()
         hostTime.begin(cpu, engine, samples: takesSamples)
         defer {
             hostTime.end()

@@ -17,6 +17,8 @@ final class MachineEnvironment: CPUEnvironment {
     var timestamp: GuestTimestamp
     /// The processor that this surrounds; valid while the machine lives.
     var cpu: CPU?
+    /// Time that the host has not given to the guest, in nanoseconds since the start.
+    var stolenTime: () -> UInt64 = { 0 }
     /// The guest interface, where it decides about the processor; the machine keeps it alive.
     weak var identity: (any ProcessorIdentity)?
 

@@ -14,9 +14,19 @@ public enum InterfaceChoice: String, CaseIterable, Sendable {
     case lguest
     /// Any kernel, on a PC.
     case bare
+    /// A kernel that is entered by the PVH protocol, on the same PC.
+    case pvh
 
-    /// What suits the kernel.
-    public init(for kernel: KernelImage) { self = kernel.suitsLguest ? .lguest : .bare }
+    /// What suits the kernel. Linux is entered by its own boot protocol, which tells it more.
+    public init(for kernel: KernelImage) {
+        if kernel.linuxVersion == nil, kernel.lguestSupport == .unknown || kernel.lguestSupport == .none,
+            kernel.pvhEntry != nil
+        {
+            self = .pvh
+        } else {
+            self = kernel.suitsLguest ? .lguest : .bare
+        }
+    }
 }
 
 extension Machine {
@@ -35,7 +45,7 @@ extension Machine {
     /// A PC for a stock kernel: its parts, its interface, and the console that serial port and virtio share.
     static func makePC(
         _ memory: GuestMemory, _ environment: MachineEnvironment, _ backend: any ConsoleBackend,
-        _ bus: VirtioPCIBus, waitsForVirtioConsole: Bool
+        _ bus: VirtioPCIBus, isPVH: Bool, waitsForVirtioConsole: Bool
     ) -> (platform: Platform, interface: BareInterface, console: ConsoleSwitch) {
         let console = ConsoleSwitch(backend, waitsForVirtio: waitsForVirtioConsole)
         let platform = Platform(hostClock: environment.clock, start: environment.timestamp.start) {
@@ -48,12 +58,12 @@ extension Machine {
         }
         platform.attach(to: environment.ports, environment.mmio)
         bus.host.writeResetControl = { [weak platform] in platform?.power.writeResetControl($0) }
-        let interface = BareInterface(
-            BareServices(
-                memory: memory, platform: platform, clock: environment.clock,
-                timestamp: { [weak environment] in environment?.timestampCounter() ?? 0 },
-                parametersAddress: PCLayout.parameters, bootGDT: PCLayout.gdt))
-        return (platform, interface, console)
+        var services = BareServices(
+            memory: memory, platform: platform, clock: environment.clock,
+            timestamp: { [weak environment] in environment?.timestampCounter() ?? 0 },
+            start: isPVH ? .pvh(PCLayout.startInfo) : .linux(PCLayout.parameters), bootGDT: PCLayout.gdt)
+        services.stolenTime = { [weak environment] in environment?.stolenTime() ?? 0 }
+        return (platform, BareInterface(services), console)
     }
 
     static func makeLguestInterface(

@@ -42,8 +42,8 @@ struct RunOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What the kernel runs on: lguest (a kernel that knows it is a guest) or bare (any kernel, on a PC); by "
-                + "default what suits it.", valueName: "lguest|bare"))
+            "What the kernel runs on: lguest (a kernel that knows it is a guest), bare (any kernel, on a PC), or pvh "
+                + "(the same PC, by the PVH entry); by default what suits it.", valueName: "lguest|bare|pvh"))
     var guestInterface: InterfaceChoice?
 
     @Option(name: .long, help: ArgumentHelp("The guest's name, in messages and in 'ps'.", valueName: "NAME"))

@@ -205,6 +205,39 @@ struct ParavirtualTests {
         #expect(flags & 1 == 1)
     }
 
+    @Test func stealTime() throws {
+        let guest = try PCGuest([], translates: false)
+        let register: UInt32 = 0x4B56_4D03
+        #expect(guest.interface.cpuid(leaf: 0x4000_0001, subleaf: 0).eax & 1 << 5 != 0)
+        guest.stolen = 5
+        #expect(!guest.interface.writeMSR(register, 0x2103))
+        #expect(guest.interface.writeMSR(register, 0x2101))
+        #expect(guest.interface.readMSR(register) == 0x2101)
+        #expect(try guest.memory.read(0x2100, as: UInt64.self) == 5)
+        let first: UInt32 = try guest.memory.read(0x2108)
+        #expect(first & 1 == 0)
+        // Some ticks later there is more of it.
+        guest.stolen = 77
+        _ = try guest.interface.deliverInterrupts(guest.cpu, now: 50_000_000)
+        #expect(try guest.memory.read(0x2100, as: UInt64.self) == 77)
+        let second: UInt32 = try guest.memory.read(0x2108)
+        #expect(second & 1 == 0 && second != first)
+        #expect(guest.interface.writeMSR(register, 0))
+        guest.stolen = 99
+        _ = try guest.interface.deliverInterrupts(guest.cpu, now: 90_000_000)
+        #expect(try guest.memory.read(0x2100, as: UInt64.self) == 77)
+        // Outside memory it is the guest's own mistake.
+        #expect(guest.interface.writeMSR(register, 0xFFFF_FFC1))
+    }
+
+    @Test("a PVH kernel finds the start info in EBX, and a task") func pvhStart() throws {
+        let guest = try PCGuest(
+            [0x89, 0xD8] + PCGuest.store(0) + PCGuest.end, translates: false, start: .pvh(0x1_2000))
+        #expect(guest.cpu[segment: SegmentIndex.tr].limit == 0x67)
+        #expect(try guest.run() == .powerOff)
+        #expect(try guest.word(0) == 0x1_2000)
+    }
+
     @Test func signatureAndFeatures() throws {
         let guest = try PCGuest([], translates: false)
         let leaf = guest.interface.cpuid(leaf: 0x4000_0000, subleaf: 0)

@@ -54,9 +54,16 @@ final class PCGuest {
     let engine: any Engine
     let clock = ManualClock(monotonicNanoseconds: 0, realtimeSeconds: 1_000_000)
     var cpu: CPU { storage.cpu }
+    /// Time that the host has not given to the guest.
+    var stolen: UInt64 {
+        get { stealing.nanoseconds }
+        nonmutating set { stealing.nanoseconds = newValue }
+    }
+    private let stealing = Stealing()
+    private final class Stealing { var nanoseconds: UInt64 = 0 }
 
     /// `code` runs behind the loading of GDT, IDT and task register.
-    init(_ code: [UInt8], translates: Bool) throws {
+    init(_ code: [UInt8], translates: Bool, start: StartProtocol = .linux(0x1_0000)) throws {
         memory = try GuestMemory(bytes: 16 << 20)
         environment = PCEnvironment(clock: clock)
         storage = try CPUStorage(memory: memory, environment: environment)
@@ -65,11 +72,13 @@ final class PCGuest {
         platform = Platform(hostClock: clock, start: 0) { _ in }
         platform.attach(to: environment.ports, environment.mmio)
         let clock = clock
-        interface = BareInterface(
-            BareServices(
-                memory: memory, platform: platform, clock: clock,
-                timestamp: { clock.monotonicNanoseconds() }, parametersAddress: 0x1_0000,
-                bootGDT: PCGuest.gdt..<PCGuest.gdt + 0x20))
+        var services = BareServices(
+            memory: memory, platform: platform, clock: clock,
+            timestamp: { clock.monotonicNanoseconds() }, start: start,
+            bootGDT: PCGuest.gdt..<PCGuest.gdt + 0x20)
+        let stealing = stealing
+        services.stolenTime = { stealing.nanoseconds }
+        interface = BareInterface(services)
         environment.identity = interface
         let flat: [UInt64] = [
             0, 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF, 0x00CF_FB00_0000_FFFF, 0x00CF_F300_0000_FFFF,

@@ -57,6 +57,19 @@ struct DebianTests {
         #expect(machine.text.contains("first line"))
     }
 
+    @Test("by the PVH entry, with its initrd and command line", .enabled(if: haveAll, skipped))
+    func pvh() throws {
+        // Linux calls this loader 11, version 0.
+        let machine = try machine(
+            .pae,
+            script: "echo loader: $(cat /proc/sys/kernel/bootloader_type) $(cat /proc/cmdline); poweroff -f",
+            engine: .translator, arguments: "quiet of-pvh"
+        ) { $0.interface = .pvh }
+        #expect(machine.run() == .powerOff)
+        #expect(machine.text.contains("loader: 176 console=ttyS0"))
+        #expect(machine.text.contains("of-pvh"))
+    }
+
     @Test(
         "to a shell, with disk, network and power-off, on the translator", .enabled(if: haveAll, skipped),
         arguments: DebianImage.Flavour.allCases)
@@ -79,6 +92,7 @@ struct DebianTests {
                 head -c 64 /dev/hwrng | wc -c
                 cat /sys/devices/system/clocksource/clocksource0/current_clocksource
                 cat /proc/uptime >/dev/hvc0
+                dmesg | grep -o "stealtime: cpu 0"
                 poweroff -f
                 """,
             engine: .translator
@@ -93,6 +107,7 @@ struct DebianTests {
         #expect(output.contains("address: 10.0.2.15/24\n"))
         #expect(output.contains("gateway: answers\n"))
         #expect(output.contains("\n64\n"))
+        #expect(output.contains("stealtime: cpu 0"))
         #expect(output.contains("\ntsc\n") || output.contains("\nkvm-clock\n"))
         for complaint in DebianTests.complaints where output.contains(complaint) {
             Issue.record("the kernel complains: \(complaint)\n\(output)")

@@ -17,22 +17,31 @@ public struct BareServices {
     public var clock: any HostClock
     /// The guest's time-stamp counter now, in nanoseconds.
     public var timestamp: () -> UInt64
-    /// GPA of the boot parameters, for ESI.
-    public var parametersAddress: UInt32
+    /// Time in which the guest would have run, but the host did not let it: nanoseconds since the start.
+    public var stolenTime: () -> UInt64 = { 0 }
+    public var start: StartProtocol
     /// GPAs of the descriptor table that boot code may use.
     public var bootGDT: Range<UInt32>
 
     public init(
         memory: GuestMemory, platform: Platform, clock: any HostClock, timestamp: @escaping () -> UInt64,
-        parametersAddress: UInt32, bootGDT: Range<UInt32>
+        start: StartProtocol, bootGDT: Range<UInt32>
     ) {
         self.memory = memory
         self.platform = platform
         self.clock = clock
         self.timestamp = timestamp
-        self.parametersAddress = parametersAddress
+        self.start = start
         self.bootGDT = bootGDT
     }
+}
+
+/// How the kernel is entered.
+public enum StartProtocol: Sendable {
+    /// Linux's 32-bit boot protocol: the GPA of the boot parameters, for ESI.
+    case linux(UInt32)
+    /// PVH: the GPA of the start info, for EBX.
+    case pvh(UInt32)
 }
 
 public final class BareInterface: GuestInterface, EdgeHandler {
@@ -119,6 +128,7 @@ public final class BareInterface: GuestInterface, EdgeHandler {
 extension BareInterface {
     public func deliverInterrupts(_ cpu: CPU, now: UInt64) throws(GuestDeath) -> Bool {
         platform.advance(to: now)
+        if paravirtual.stealTime & 1 != 0, now >= paravirtual.nextStealTime { writeStealTime(now) }
         guard platform.wantsInterrupt else { return !isHalted }
         guard cpu.eflagsOther & EFLAGS.interrupt != 0 else { return !isHalted }
         if isHalted {

@@ -2,7 +2,7 @@
 //
 // The processor at a stock kernel's first instruction: Linux's 32-bit boot protocol (its documentation, "The Linux/x86
 // Boot Protocol"). Protected mode without paging, flat segments 0x10 and 0x18, interrupts off, the boot
-// parameters in ESI.
+// parameters in ESI. PVH kernels get the same but for EBX and TR (Xen: docs/misc/pvh.pandoc).
 
 import X86
 
@@ -22,7 +22,14 @@ extension BareInterface {
         let data = SegmentRegister(selector: Self.dataSelector, attributes: 0xC093, base: 0, limit: .max)
         for index in 0..<6 { cpu.setSegment(index, index == SegmentIndex.cs ? code : data) }
         cpu.setEFLAGS(2)
-        cpu[r32: GPR.esi] = services.parametersAddress
+        switch services.start {
+        case .linux(let parameters): cpu[r32: GPR.esi] = parameters
+        case .pvh(let info):
+            cpu[r32: GPR.ebx] = info
+            // TR is to hold a busy 32-bit task of the smallest size, at 0.
+            cpu.setSegment(
+                SegmentIndex.tr, SegmentRegister(selector: 0, attributes: 0x8B, base: 0, limit: 0x67))
+        }
         cpu.eip = entryPoint
     }
 }

@@ -26,8 +26,8 @@ enum BareCPUID {
     /// Leaf 1, EBX: CLFLUSH works on lines of 64 bytes; one logical processor.
     private static let misc: UInt32 = 8 << 8 | 1 << 16
 
-    /// KVM leaf 0x40000001: no I/O delays, the new clock registers, and they are stable.
-    private static let paravirtual: UInt32 = 1 << 1 | 1 << 3 | 1 << 24
+    /// KVM leaf 0x40000001: no I/O delays, the new clock registers, steal time; and the clock is stable.
+    private static let paravirtual: UInt32 = 1 << 1 | 1 << 3 | 1 << 5 | 1 << 24
 
     static func result(leaf: UInt32, subleaf: UInt32) -> CPUIDResult {
         switch leaf {

@@ -10,6 +10,10 @@ import X86
 struct ParavirtualState {
     var wallClock: UInt64 = 0
     var systemTime: UInt64 = 0
+    var stealTime: UInt64 = 0
+    var stealVersion: UInt32 = 0
+    /// When the steal time is written next, in monotonic nanoseconds.
+    var nextStealTime: UInt64 = 0
 }
 
 /// Registers of KVM and of Intel's processors that stock kernels use (SDM volume 4, tables 2-2 and 2-12).
@@ -25,6 +29,7 @@ private enum Register {
     static let systemTimeOld: UInt32 = 0x12
     static let wallClock: UInt32 = 0x4B56_4D00
     static let systemTime: UInt32 = 0x4B56_4D01
+    static let stealTime: UInt32 = 0x4B56_4D03
 }
 
 extension BareInterface: ProcessorIdentity {
@@ -44,6 +49,7 @@ extension BareInterface: ProcessorIdentity {
         case Register.microcode: 1 << 32
         case Register.wallClock, Register.wallClockOld: paravirtual.wallClock
         case Register.systemTime, Register.systemTimeOld: paravirtual.systemTime
+        case Register.stealTime: paravirtual.stealTime
         default: nil
         }
     }
@@ -61,6 +67,11 @@ extension BareInterface: ProcessorIdentity {
         case Register.systemTime, Register.systemTimeOld:
             paravirtual.systemTime = value
             if value & 1 != 0 { writeSystemTime(value & ~1) }
+        case Register.stealTime:
+            // Bits 1 to 5 are reserved.
+            guard value & 0x3E == 0 else { return false }
+            paravirtual.stealTime = value
+            if value & 1 != 0 { writeStealTime(services.clock.monotonicNanoseconds()) }
         default: return false
         }
         return true
@@ -95,6 +106,20 @@ extension BareInterface: ProcessorIdentity {
         bytes.appendLittleEndian(0x8000_0000 as UInt32)  // (counter << 1) * 2^31 >> 32
         bytes += [1, 1, 0, 0]  // the shift; the flag "stable"
         try? services.memory.writeBytes(bytes, at: address)
+    }
+
+    /// Nanoseconds between two looks at the stolen time: some ticks of a guest.
+    private static let stealInterval: UInt64 = 10_000_000
+
+    /// How long the guest has waited for the host's processor: nanoseconds, version, flags; 64 bytes in all.
+    func writeStealTime(_ now: UInt64) {
+        paravirtual.nextStealTime = now &+ Self.stealInterval
+        paravirtual.stealVersion &+= 2
+        var bytes: [UInt8] = []
+        bytes.appendLittleEndian(services.stolenTime())
+        bytes.appendLittleEndian(paravirtual.stealVersion)
+        bytes.appendLittleEndian(0 as UInt32)
+        try? services.memory.writeBytes(bytes, at: paravirtual.stealTime & ~0x3F)
     }
 
     /// VMCALL. None of KVM's hypercalls has a use on one processor.

@@ -58,8 +58,11 @@ final class HostTime {
     /// The run is over: no more samples.
     func end() { lguest_profile_use(nil) }
 
+    /// CPU time of the thread since the run began.
+    var threadNanoseconds: UInt64 { lguest_thread_cpu_time() &- threadStart }
+
     var readings: [CounterReading] {
-        let thread = lguest_thread_cpu_time() &- threadStart
+        let thread = threadNanoseconds
         let process = lguest_process_cpu_time() &- processStart
         var list = [
             CounterReading(.cpuTime, thread),
