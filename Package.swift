@@ -92,7 +92,8 @@ let package = Package(
         .testTarget(
             name: "GuestInterfacesTests", dependencies: ["GuestInterfaces", "Devices", "Engine", "Support"],
             swiftSettings: strict),
-        .testTarget(name: "MachineTests", dependencies: ["LguestKit", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "MachineTests", dependencies: ["LguestKit", "Boot", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "CommandLineTests",
             dependencies: [

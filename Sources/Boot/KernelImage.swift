@@ -20,6 +20,8 @@ public struct KernelImage: Sendable {
     public let format: Format
     /// The bzImage that the kernel was unpacked from, and how it was packed; nil when it is loaded as it is.
     public let container: (header: SetupHeader, format: PayloadFormat)?
+    /// What is inside a bzImage that only its own unpacker can start, to be looked at; nil where that is not known.
+    let content: InputFile?
     /// The kernel's release where the file says it in plain text.
     public let linuxVersion: LinuxVersion?
     /// How lguest support shows in it.
@@ -66,6 +68,7 @@ public struct KernelImage: Sendable {
             }
             _ = try SegmentPlan(elf)
             format = .elf(elf)
+            content = nil
             symbols = try SymbolTable(elf)
             lguestSupport = looksForLguest ? try LguestSupport(elf, symbols: symbols) : .unknown
             linuxVersion = try LinuxVersion(bannerIn: elf)
@@ -77,7 +80,13 @@ public struct KernelImage: Sendable {
             // The proof is inside the compressed part. Where that cannot be read, a kernel without support
             // soon ends in a report that says so.
             let inside = guestDecompress ? try? KernelImage(original) : nil
-            lguestSupport = inside?.lguestSupport ?? .unknown
+            if let inside {
+                (content, lguestSupport) = (inside.content, inside.lguestSupport)
+            } else if let raw = try OldPayload.unpack(header, in: original) {
+                (content, lguestSupport) = (raw, try LguestSupport(inBytesOf: raw))
+            } else {
+                (content, lguestSupport) = (nil, .unknown)
+            }
             let named = try header.linuxVersion(in: file)
             linuxVersion = inside?.linuxVersion ?? named
             pae = inside?.pae

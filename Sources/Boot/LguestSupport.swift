@@ -19,6 +19,8 @@ public enum LguestSupport: Equatable, Sendable {
     /// It cannot be told: the kernel is compressed.
     case unknown
 
+    /// What Linux 2.6.23 has in front of its entry.
+    static let signatureText = Array("GenuineLguest".utf8)
     static let symbolNames = ["lguest_entry", "lguest_init", "lguest_data"]
 
     /// Looks for the signature, then at the symbols, and where they do not tell (a stripped kernel, or a guest that
@@ -35,7 +37,7 @@ public enum LguestSupport: Equatable, Sendable {
 
     /// 2.6.23 has the names of the later kernels, too, but begins elsewhere: so its signature is looked for first.
     private static func signature(_ elf: ELF32File) throws(LguestError) -> LguestSupport? {
-        let text = Array("GenuineLguest".utf8)
+        let text = signatureText
         for segment in elf.loadSegments {
             let range = segment.fileRange
             guard let offset = try elf.file.firstOffset(of: text, in: range) else { continue }
@@ -46,13 +48,19 @@ public enum LguestSupport: Equatable, Sendable {
         return nil
     }
 
+    /// Looks at the bytes of a kernel that is no ELF file, for its code only: `.entryStub` or `.none`.
+    init(inBytesOf file: InputFile) throws(LguestError) {
+        self = try Self.hasEntryStub(file, 0..<file.size) ? .entryStub : .none
+    }
+
     private static func hasEntryStub(_ elf: ELF32File) throws(LguestError) -> Bool {
-        for segment in elf.loadSegments {
-            let found = try elf.file.firstResult(in: segment.fileRange, overlap: UInt64(EntryStub.longest)) {
-                bytes, _ in EntryStub.isPresent(in: bytes) ? true : nil
-            }
-            if found != nil { return true }
-        }
+        for segment in elf.loadSegments where try hasEntryStub(elf.file, segment.fileRange) { return true }
         return false
+    }
+
+    private static func hasEntryStub(_ file: InputFile, _ range: Range<UInt64>) throws(LguestError) -> Bool {
+        try file.firstResult(in: range, overlap: UInt64(EntryStub.longest)) { bytes, _ in
+            EntryStub.isPresent(in: bytes) ? true : nil
+        } != nil
     }
 }

@@ -18,6 +18,9 @@ public struct LinuxVersion: Equatable, Sendable, CustomStringConvertible {
     /// Whether its lguest devices are virtio devices on a PCI bus (from 4.0), not on a page above RAM.
     public var hasPCIDevices: Bool { major >= 4 }
 
+    /// Whether it describes its devices in fields, as no later kernel does (2.6.24).
+    public var hasDeviceFields: Bool { (major, minor, patch) == (2, 6, 24) }
+
     public var description: String { release }
 
     /// Reads `x.y` or `x.y.z` with anything behind it; nil when there is no such number.

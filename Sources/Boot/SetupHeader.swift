@@ -9,7 +9,7 @@ import Support
 public struct SetupHeader: Equatable, Sendable {
     /// The file's bytes from offset 0x1F1 up to the header's end, for the zero page.
     public let rawBytes: [UInt8]
-    /// Boot protocol version, 0x207 or later.
+    /// Boot protocol version, `firstForGuests` or later in what boots.
     public let version: UInt16
     /// The part of the file that runs in protected mode.
     public let payload: Range<UInt64>
@@ -29,6 +29,8 @@ public struct SetupHeader: Equatable, Sendable {
     /// since protocol 2.10, estimated before.
     public let runtimeEnd: UInt64
 
+    /// The first protocol that has a field for guests (Linux 2.6.24).
+    public static let firstForGuests: UInt16 = 0x207
     /// Offset in the file where the header begins, also its place in the zero page.
     public static let start: UInt64 = 0x1F1
     /// Where the payload is loaded (GPA).
@@ -39,8 +41,8 @@ public struct SetupHeader: Equatable, Sendable {
 
     /// Reads the header of `file`, which has "HdrS" in its place.
     /// Throws `.badInput` for 64-bit, too old, truncated and damaged images.
-    /// `allows64Bit` lets kernels pass that can be described but not booted.
-    public init(_ file: InputFile, allows64Bit: Bool = false) throws(LguestError) {
+    /// `isOnlyDescribed` lets 64-bit and too old ones pass, which can be described but not booted.
+    public init(_ file: InputFile, isOnlyDescribed: Bool = false) throws(LguestError) {
         let all = try file.bytes(0, count: min(file.size, 0x290))
         let byte = { (offset: Int) -> UInt8 in all.littleEndian(at: offset) ?? 0 }
         let word = { (offset: Int) -> UInt32 in all.littleEndian(at: offset) ?? 0 }
@@ -51,8 +53,8 @@ public struct SetupHeader: Equatable, Sendable {
         }
 
         is64Bit = version >= 0x20C && byte(0x236) & 1 != 0
-        if is64Bit, !allows64Bit { throw Self.isTooWide(file) }
-        guard version >= 0x207 else {
+        if is64Bit, !isOnlyDescribed { throw Self.isTooWide(file) }
+        guard version >= Self.firstForGuests || isOnlyDescribed else {
             throw LguestError(
                 .badInput,
                 "\(file.name): a bzImage of boot protocol \(version >> 8).\(version & 0xFF), "

@@ -120,7 +120,9 @@ public final class Machine {
         let wires = InterruptWires()
         devicePage =
             hasDevicePage && !isFirst
-            ? DevicePage(memory: memory, interrupts: wires, base: memory.ramSize) : nil
+            ? DevicePage(
+                memory: memory, interrupts: wires, base: memory.ramSize,
+                format: request.kernel.linuxVersion?.hasDeviceFields == true ? .fields : .fixed) : nil
         dma =
             isFirst
             ? LguestDMABus(memory: memory, interrupts: wires, base: memory.ramSize, eventLoop: eventLoop)
@@ -132,13 +134,13 @@ public final class Machine {
             let pc = Machine.makePC(
                 memory, environment, backend, bus, isPVH: suited == .pvh,
                 waitsForVirtioConsole: waitsForVirtioConsole)
-            (interface, console) = (pc.interface, VirtioConsole(backend: pc.console))
+            (interface, console) = (pc.interface, VirtioConsole(backend: pc.console, eventLoop: eventLoop))
             platform = pc.platform
             environment.identity = pc.interface
             wires.end = pc.platform
         } else {
             let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage, dma)
-            (interface, console) = (lguest, VirtioConsole(backend: backend))
+            (interface, console) = (lguest, VirtioConsole(backend: backend, eventLoop: eventLoop))
             platform = nil
             wires.end = lguest.lines
         }
@@ -147,14 +149,11 @@ public final class Machine {
         if hasPCIDevices != false {
             for device in [console] + devices.all { try bus.add(device).onFailure = devices.driverIsBroken }
         }
-        if let devicePage {
-            for device in devices.all + [console] {
-                try devicePage.add(device).onFailure = devices.driverIsBroken
-            }
-        }
+        if let devicePage { try devices.add(to: devicePage, console: console) }
         if let dma { try devices.add(to: dma, console: backend) }
         environment.stolenTime = { [weak self] in self?.stolenNanoseconds ?? 0 }
         connectTap()
+        if !isPC { environment.ports.onReset = { [weak self] in self?.stop(.restart) } }
     }
 
     public var cpu: CPU { storage.cpu }

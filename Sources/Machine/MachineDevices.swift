@@ -55,6 +55,17 @@ public struct MachineDevices {
         }
     }
 
+    /// Puts everything on the page, in the original's order: its console came last. What Linux 2.6.24 has no drivers
+    /// for it cannot be told about.
+    func add(to page: DevicePage, console: VirtioConsole) throws(LguestError) {
+        let (known, unknown) = page.sort(all + [console])
+        for device in known { try page.add(device).onFailure = driverIsBroken }
+        if !unknown.isEmpty {
+            let names = unknown.map(\.name).joined(separator: ", ")
+            warn("Linux 2.6.24 has no drivers for these devices, and does not see them: \(names)")
+        }
+    }
+
     /// Puts what Linux 2.6.23 has drivers for on its bus, and says what it has none for.
     func add(to bus: LguestDMABus, console: any ConsoleBackend) throws(LguestError) {
         try bus.addConsole(console)

@@ -29,8 +29,21 @@ struct PortBusTests {
         #expect(bus.read(port: 0x64, width: 1) == 1)
         #expect(bus.read(port: 0x64, width: 4) == 0xFFFF_FF01)
         #expect(bus.read(port: 0x63, width: 2) == 0x01FF)
-        bus.write(port: 0x64, width: 1, value: 0xFE)
         bus.write(port: 0xFFFF, width: 4, value: 1)
+    }
+
+    @Test("the keyboard controller's reset line, and nothing else of it")
+    func resetLine() {
+        let bus = PortBus()
+        bus.write(port: 0x64, width: 1, value: 0xFE)
+        var resets = 0
+        bus.onReset = { resets += 1 }
+        for command in [0x20, 0x60, 0xAA, 0xD1, 0xF0, 0xFF] as [UInt32] {
+            bus.write(port: 0x64, width: 1, value: command)
+        }
+        #expect(resets == 0)
+        bus.write(port: 0x64, width: 1, value: 0xFE)
+        #expect(resets == 1)
     }
 
     @Test("a claimed range gets offsets; accesses over its edge are split into bytes")

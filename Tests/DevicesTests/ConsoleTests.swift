@@ -2,6 +2,7 @@
 //
 // The console over PCI: both directions, the early path, the window (lguest ABI 9.4, 10.3).
 
+import Support
 import Testing
 
 @testable import Devices
@@ -142,6 +143,37 @@ struct ConsoleTests {
         let other = FakeConsole(rig, features: 1 << 32)
         rig.backend.windowSize = ConsoleWindowSize(columns: 1, rows: 1)
         #expect(other.driver.read(0x3A, 1) == 0, "not agreed upon")
+    }
+
+    @Test("a driver that has just said that it is ready hears of no change for some turns")
+    func settling() throws {
+        let clock = ManualClock()
+        let loop = try EventLoop(clock: clock)
+        let rig = try Rig(windowSize: ConsoleWindowSize(columns: 80, rows: 25), eventLoop: loop)
+        let console = FakeConsole(rig, features: 1 << 32 | 1)
+        rig.backend.windowSize = ConsoleWindowSize(columns: 132, rows: 50)
+        // However long a turn was late.
+        for _ in 0..<4 {
+            clock.advance(nanoseconds: 1_000_000_000)
+            loop.poll()
+            #expect(console.driver.read(0x3A, 1) == 0, "Linux has no port yet")
+        }
+        clock.advance(nanoseconds: 1_000_000_000)
+        loop.poll()
+        #expect(console.driver.read(0x3A, 1) == 2)
+        #expect(console.driver.read(0x3C, 2) == 132)
+        rig.backend.windowSize = ConsoleWindowSize(columns: 133, rows: 50)
+        #expect(console.driver.read(0x3A, 1) == 2)
+
+        // Another driver starts over; one that is gone is told nothing.
+        let next = FakeConsole(rig, features: 1 << 32 | 1)
+        #expect(next.driver.read(0x3A, 1) == 0)
+        next.driver.write(0x14, 0, 1)
+        for _ in 0..<10 {
+            clock.advance(nanoseconds: 1_000_000_000)
+            loop.poll()
+        }
+        #expect(next.driver.read(0x3A, 1) == 0)
     }
 
     @Test("a driver that suppresses interrupts gets none")

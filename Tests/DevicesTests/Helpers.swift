@@ -54,10 +54,10 @@ final class Rig {
     let transport: VirtioPCITransport
     private(set) var failures: [VirtqueueError] = []
 
-    init(windowSize: ConsoleWindowSize? = nil) throws {
+    init(windowSize: ConsoleWindowSize? = nil, eventLoop: EventLoop? = nil) throws {
         memory = try GuestMemory(bytes: Self.ramBytes)
         backend = BufferBackend(windowSize: windowSize)
-        console = VirtioConsole(backend: backend)
+        console = VirtioConsole(backend: backend, eventLoop: eventLoop)
         bus = VirtioPCIBus(memory: memory, interrupts: interrupts, ports: ports, mmio: mmio)
         transport = try bus.add(console)
         console.start()

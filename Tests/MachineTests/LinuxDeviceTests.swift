@@ -20,12 +20,6 @@ struct LinuxDeviceTests {
         var series: Set<String> = []
         return all.sorted { $0.name.count < $1.name.count }.filter { kernel in
             guard let version = kernel.version else { return false }
-            // 2.6.23 and 2.6.24 describe their devices in other ways (lguest ABI 8.2 and 8.7).
-            if version.major == 2, version.release.hasPrefix("2.6.23") || version.release.hasPrefix("2.6.24")
-            {
-                print("skipped: devices of \(kernel.name): not supported yet")
-                return false
-            }
             return series.insert(
                 version.release.split(separator: ".").prefix(version.major == 2 ? 3 : 2)
                     .joined(separator: ".")
@@ -37,7 +31,7 @@ struct LinuxDeviceTests {
         return kernel.hasNetwork
     }
     private static let noNetwork: Comment = "no vmlinux with virtio_net in \(KernelInventory.folder)"
-    private static let none: Comment = "no vmlinux from 2.6.25 on in \(KernelInventory.folder)"
+    private static let none: Comment = "no vmlinux from 2.6.24 on in \(KernelInventory.folder)"
     private static let noProgram: Comment = "no LGUEST_BINARY: run `make build` first"
 
     private func initrd(_ script: String) throws -> [UInt8] {

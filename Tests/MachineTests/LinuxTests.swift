@@ -2,6 +2,7 @@
 //
 // Real lguest kernels: boot, work in the shell, power off. What the inventory lacks is skipped by name.
 
+import Boot
 import Foundation
 import LguestKit
 import TestSupport
@@ -88,6 +89,51 @@ struct LinuxTests {
             return
         }
         #expect(report.hasPrefix("lguest: CRASH: VFS: Unable to mount root fs"), "\(report)")
+    }
+
+    /// Kernels that can use more memory than fits into their own address space.
+    private static let high = KernelInventory.all.filter { kernel in
+        guard kernel.runsBusybox, !kernel.isCompressed else { return false }
+        return (try? Inspection(path: kernel.path))?.configuration?.contains("CONFIG_HIGHMEM=y") == true
+    }
+
+    @Test(
+        "memory above what the kernel maps is used, and keeps what is written there",
+        .enabled(if: !high.isEmpty, missing("with CONFIG_HIGHMEM")), .enabled(if: hasShell, noShell),
+        arguments: high)
+    func highMemory(kernel: InventoryKernel) throws {
+        // Most of 1.5 GiB, in pages that all differ from their neighbours.
+        let script = """
+            #!/bin/sh
+            export PATH=/bin
+            mount -t proc proc /proc
+            mount -t tmpfs -o size=1300m tmp /tmp
+            grep High /proc/meminfo
+            seq 1500000 > /tmp/part
+            for i in $(seq 110); do cp /tmp/part /tmp/$i; done
+            echo FILLED
+            grep High /proc/meminfo
+            for i in $(seq 110); do cmp /tmp/part /tmp/$i || echo "DIFFERS $i"; done
+            echo COMPARED
+            poweroff -f
+            """
+        let guest = try TestMachine(
+            kernel: kernel.path, initrd: try #require(Initramfs.withScript(script)), memory: 1536,
+            commandLine: "console=hvc0", limitSeconds: 600)
+        #expect(guest.run() == .powerOff)
+        #expect(
+            guest.text.contains("COMPARED") && !guest.text.contains("DIFFERS"), "\(guest.text.suffix(2000))")
+        /// Values in KiB, before and after filling.
+        func values(_ name: String) -> [Int] {
+            guest.text.components(separatedBy: name + ":").dropFirst().compactMap {
+                Int($0.trimmingPrefix { $0 == " " }.prefix { $0.isNumber })
+            }
+        }
+        let (total, free) = (values("HighTotal"), values("HighFree"))
+        try #require(total.count == 2 && free.count == 2, "\(guest.text.suffix(2000))")
+        #expect(total[0] > 200_000)
+        // It is where files go first.
+        #expect(free[1] < free[0] - min(total[0], 1_000_000) / 2, "\(free) of \(total)")
     }
 
     /// Boots to the shell, runs the checks, and looks at what they say.

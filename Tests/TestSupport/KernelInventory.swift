@@ -47,9 +47,8 @@ public enum KernelInventory {
                 return nil
             }
             let compressed = if case .bzImage = image.format { true } else { image.container != nil }
-            let pae = image.pae?.usesPAE == true || file.contains("-pae")
             return InventoryKernel(
-                path: path, name: file, version: image.linuxVersion, isPAE: pae,
+                path: path, name: file, version: image.linuxVersion, isPAE: image.pae?.usesPAE == true,
                 isCompressed: compressed)
         }
     }()

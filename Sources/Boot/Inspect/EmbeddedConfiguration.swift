@@ -13,19 +13,23 @@ enum EmbeddedConfiguration {
     /// Its lines; nil when there is none, or none that makes sense.
     static func lines(in elf: ELF32File) throws(LguestError) -> [String]? {
         for segment in elf.loadSegments {
-            let range = segment.fileRange
-            guard let mark = try elf.file.firstOffset(of: start, in: range) else { continue }
-            let first = mark + UInt64(start.count)
-            let area = first..<min(range.upperBound, first + limit)
-            guard let last = try elf.file.firstOffset(of: end, in: area), last > first + 18 else { continue }
-            let packed = try elf.file.bytes(first, count: last - first)
-            // gzip ends in the size of what it holds.
-            guard packed.starts(with: PayloadFormat.gzip.magic),
-                let size: UInt32 = packed.littleEndian(at: packed.count - 4), size <= limit,
-                let bytes = Decompressor.unpack(packed, .gzip, size: Int(size))
-            else { continue }
-            return bytes.split(separator: 10).map { String(decoding: $0, as: UTF8.self).asOneLine }
+            if let lines = try lines(in: elf.file, segment.fileRange) { return lines }
         }
         return nil
+    }
+
+    /// The same in the bytes of `file` at `range`.
+    static func lines(in file: InputFile, _ range: Range<UInt64>) throws(LguestError) -> [String]? {
+        guard let mark = try file.firstOffset(of: start, in: range) else { return nil }
+        let first = mark + UInt64(start.count)
+        let area = first..<max(first, min(range.upperBound, first + limit))
+        guard let last = try file.firstOffset(of: end, in: area), last > first + 18 else { return nil }
+        let packed = try file.bytes(first, count: last - first)
+        // gzip ends in the size of what it holds.
+        guard packed.starts(with: PayloadFormat.gzip.magic),
+            let size: UInt32 = packed.littleEndian(at: packed.count - 4), size <= limit,
+            let bytes = Decompressor.unpack(packed, .gzip, size: Int(size))
+        else { return nil }
+        return bytes.split(separator: 10).map { String(decoding: $0, as: UTF8.self).asOneLine }
     }
 }

@@ -42,18 +42,29 @@ public struct Inspection: Sendable {
         do throws(LguestError) {
             kernel = try KernelImage(original)
         } catch {
+            obstacle = error
+            if let old = try OldKernel(original) {
+                (format, compression, version) = ("bzImage", old.compression, old.version)
+                (relocatable, interfaces, configuration) =
+                    (old.isRelocatable, old.interfaces, old.configuration)
+                return
+            }
             guard let wide = try WideKernel(original) else { throw error }
             (format, compression, version) = (wide.format, wide.compression, wide.version)
-            (relocatable, interfaces, obstacle) = (wide.isRelocatable, wide.interfaces, error)
+            (relocatable, interfaces) = (wide.isRelocatable, wide.interfaces)
             return
         }
         format = try FileKind(original) == .bzImage ? "bzImage" : "ELF vmlinux"
-        compression = kernel.container?.format
+        compression = kernel.container?.format ?? (kernel.content == nil ? nil : .gzip)
         version = kernel.linuxVersion?.release
         switch kernel.format {
         case .bzImage(let header):
             relocatable = header.isRelocatable
             entryPoint = header.entryPoint
+            guard let content = kernel.content else { break }
+            if kernel.lguestSupport == .entryStub { interfaces = ["lguest"] }
+            configuration = try EmbeddedConfiguration.lines(in: content, 0..<content.size)
+            pae = configuration.map { PAEEvidence(configuration: $0) }
         case .elf(let elf):
             entryPoint = elf.entry
             pageOffset = elf.loadSegments.first.map { $0.virtualAddress &- $0.physicalAddress }
@@ -67,7 +78,10 @@ public struct Inspection: Sendable {
         if interfaces.contains("lguest"), let version = kernel.linuxVersion {
             devices =
                 kernel.isFirstGeneration
-                ? "lguest DMA (2.6.23)" : version.hasPCIDevices ? "virtio 1.0 over PCI" : "lguest device page"
+                ? "lguest DMA (2.6.23)"
+                : version.hasPCIDevices
+                    ? "virtio 1.0 over PCI"
+                    : version.hasDeviceFields ? "lguest device page (2.6.24)" : "lguest device page"
         }
         bootsAs = kernel.suitsLguest ? "lguest" : "bare"
         if !kernel.suitsLguest { devices = "virtio 1.0 over PCI" }

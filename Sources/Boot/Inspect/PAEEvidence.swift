@@ -31,12 +31,18 @@ public struct PAEEvidence: Equatable, Sendable {
         0xB9, 0x00, 0x02, 0x00, 0x00, 0xAB, 0x93, 0xAB, 0x93, 0x05, 0x00, 0x10, 0x00, 0x00, 0xE2,
     ]
 
+    /// By the surest witness.
+    init(configuration: [String]) {
+        (usesPAE, source) = (configuration.contains("CONFIG_X86_PAE=y"), "configuration")
+    }
+
     /// Nil where no witness says anything, or they contradict each other. Throws when the file cannot be read.
     init?(
         _ elf: ELF32File, symbols: SymbolTable?, configuration: [String]?
     ) throws(LguestError) {
         if let configuration {
-            (usesPAE, source) = (configuration.contains("CONFIG_X86_PAE=y"), "configuration")
+            let found = PAEEvidence(configuration: configuration)
+            (usesPAE, source) = (found.usesPAE, found.source)
         } else if let answer = try Self.one(Self.fillsTwoLevels, or: Self.fillsThreeLevels, in: elf) {
             (usesPAE, source) = (answer, "code")
         } else if let symbols {

@@ -18,7 +18,9 @@ struct WideKernel {
         switch try FileKind(file) {
         case .elf64: format = "ELF vmlinux, 64-bit"
         case .bzImage:
-            guard let header = try? SetupHeader(file, allows64Bit: true), header.is64Bit else { return nil }
+            guard let header = try? SetupHeader(file, isOnlyDescribed: true), header.is64Bit else {
+                return nil
+            }
             format = "bzImage, 64-bit"
             version = try header.linuxVersion(in: file)?.release
             isRelocatable = header.isRelocatable

@@ -48,12 +48,19 @@ public final class PortBus {
         didSet { traceSwitch = tap?.traceSwitch }
     }
     private var traceSwitch: TraceSwitch?
+    private let keyboard = AbsentKeyboard()
+    /// The guest has pulled the reset line, which on a PC is the keyboard controller's: the last resort of Linux before
+    /// 2.6.25, which knows no hypercall for a restart.
+    public var onReset: () -> Void {
+        get { keyboard.onReset }
+        set { keyboard.onReset = newValue }
+    }
 
     /// A bus with nothing on it but the keyboard controller's status port 0x64, which reads 1: "a
     /// byte is waiting" that never goes away lets the guest's probe give up (lguest ABI 7.1).
     /// Without `hasStuckKeyboard` there is nothing at all.
     public init(hasStuckKeyboard: Bool = true) {
-        if hasStuckKeyboard { claim(ports: 0x64...0x64, handler: StuckKeyboardStatus()) }
+        if hasStuckKeyboard { claim(ports: 0x64...0x64, handler: keyboard) }
     }
 
     /// Gives `ports` to `handler`. The first to claim a port keeps it.
@@ -121,8 +128,14 @@ public final class PortBus {
     }
 }
 
-/// Port 0x64 of a machine without keyboard controller.
-private final class StuckKeyboardStatus: PortHandler {
+/// Port 0x64 of a machine without keyboard controller, but with the reset line that hangs on it.
+private final class AbsentKeyboard: PortHandler {
+    /// Pulses output 0, and none of the other three.
+    private static let pulseReset: UInt32 = 0xFE
+    var onReset: () -> Void = {}
+
     func portRead(offset: UInt16, width: Int) -> UInt32 { 1 }
-    func portWrite(offset: UInt16, width: Int, value: UInt32) {}
+    func portWrite(offset: UInt16, width: Int, value: UInt32) {
+        if value == Self.pulseReset { onReset() }
+    }
 }

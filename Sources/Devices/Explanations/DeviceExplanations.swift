@@ -44,8 +44,11 @@ public enum DeviceExplanations {
             """),
         register(
             ["0x64", "port 0x64"], "the keyboard controller that is not there",
-            "Reads as 1, 'a byte is waiting', which lets the kernel's probe give up quickly.",
-            native: "The status of the 8042.", others: "Both have no such port in their plainest guests."),
+            """
+            Reads as 1, 'a byte is waiting', which lets the kernel's probe give up quickly. Writing 0xFE restarts the \
+            guest, as on a PC: Linux before 2.6.25 has no hypercall for it.
+            """, native: "The status of the 8042.", others: "Both have no such port in their plainest guests."
+        ),
         register(
             ["0xf4", "port 0xf4"], "end, with this status",
             "With --exit-with-guest-status, a byte written here ends lguest with that status: for tests in a guest.",

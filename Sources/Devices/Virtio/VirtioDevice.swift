@@ -22,6 +22,8 @@ public protocol VirtioDevice: AnyObject {
     /// The device's configuration as the driver reads it (clause 2.3), little-endian. Its length never
     /// changes.
     var configuration: [UInt8] { get }
+    /// What Linux 2.6.24 reads in place of `configuration`; nil for devices that it has no driver for.
+    var fields: [VirtioField]? { get }
 
     /// The driver writes the low `width` bytes (1, 2 or 4) of `value` at `offset` of the configuration, all
     /// of them inside it. May come in any state, before the driver has even reset the device.
@@ -37,7 +39,39 @@ public protocol VirtioDevice: AnyObject {
 
 extension VirtioDevice {
     public var legacyFeatures: VirtioFeatures { [] }
+    public var fields: [VirtioField]? { nil }
     public func writeConfiguration(offset: Int, width: Int, value: UInt32) {}
+}
+
+/// How drivers write the headers of requests and frames.
+public enum VirtioDialect: Sendable {
+    /// As the standard has it, since Linux 2.6.25.
+    case standard
+    /// Linux 2.6.24: a block request's header has eight bytes more, a frame's two bytes less.
+    case linux2624
+}
+
+/// A piece of a device's configuration in Linux 2.6.24 (lguest ABI 8.1).
+public struct VirtioField: Equatable, Sendable {
+    /// The type of fields that describe a virtqueue. Those of a device's own begin at 0x40.
+    static let queue: UInt8 = 2
+
+    /// What it is, 1…127; bit 7 is the guest's, to mark what it has read.
+    let type: UInt8
+    /// Up to 255 bytes, little-endian.
+    let value: [UInt8]
+
+    init(type: UInt8, _ value: [UInt8]) {
+        self.type = type
+        self.value = value
+    }
+
+    /// A number of `width` bytes.
+    init(type: UInt8, _ number: UInt64, width: Int) {
+        var bytes = [UInt8](repeating: 0, count: width)
+        bytes.setLittleEndian(number, at: 0, width: width)
+        self.init(type: type, bytes)
+    }
 }
 
 /// What driver and device have agreed upon, good until the device is reset.
@@ -46,12 +80,18 @@ public struct VirtioActivation {
     public let features: VirtioFeatures
     /// The queues by index; nil where the driver has not enabled one.
     public let queues: [Virtqueue?]
+    /// How the driver writes its headers.
+    public let dialect: VirtioDialect
     /// Tells the driver that the configuration has changed (clause 2.3.2).
     public let configurationChanged: () -> Void
 
-    public init(features: VirtioFeatures, queues: [Virtqueue?], configurationChanged: @escaping () -> Void) {
+    public init(
+        features: VirtioFeatures, queues: [Virtqueue?], dialect: VirtioDialect = .standard,
+        configurationChanged: @escaping () -> Void
+    ) {
         self.features = features
         self.queues = queues
+        self.dialect = dialect
         self.configurationChanged = configurationChanged
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One block request as it lies in a chain (virtio 1.0, clause 5.2.6): 16 bytes of header first, one byte
+// One block request as it lies in a chain (virtio 1.0, clause 5.2.6): a header first, one byte
 // of status last, data between. Where buffers begin and end within the chain says nothing.
 
 import GuestMemory
@@ -20,7 +20,8 @@ struct BlockRequest {
         case unsupported = 2
     }
 
-    static let headerLength = 16
+    /// Bytes of header: type, priority, sector, and in Linux 2.6.24 a number that nobody reads.
+    static func headerLength(_ dialect: VirtioDialect) -> Int { dialect == .standard ? 16 : 24 }
 
     let chain: DescriptorChain
     let kind: Kind
@@ -33,16 +34,17 @@ struct BlockRequest {
     let dataLength: Int
 
     /// Nil when the chain has no room for a header and a status byte, which no answer can mend.
-    init?(_ chain: DescriptorChain, _ memory: GuestMemory) {
-        guard chain.readableLength >= Self.headerLength, chain.writableLength >= 1 else { return nil }
+    init?(_ chain: DescriptorChain, _ memory: GuestMemory, _ dialect: VirtioDialect) {
+        let headerLength = Self.headerLength(dialect)
+        guard chain.readableLength >= headerLength, chain.writableLength >= 1 else { return nil }
         self.chain = chain
         let type: UInt32
-        if let first = chain.readable.first, first.length >= Self.headerLength {
+        if let first = chain.readable.first, first.length >= headerLength {
             // As all drivers have it.
             type = (try? memory.read(first.address)) ?? .max
             sector = (try? memory.read(first.address + 8)) ?? .max
         } else {
-            let header = HostBuffers(memory, chain.readable.slice(0, Self.headerLength)).bytes
+            let header = HostBuffers(memory, chain.readable.slice(0, headerLength)).bytes
             type = UInt32(truncatingIfNeeded: header.littleEndian(at: 0, width: 4))
             sector = header.littleEndian(at: 8, width: 8)
         }
@@ -60,8 +62,8 @@ struct BlockRequest {
             dataLength = Int(chain.writableLength) - 1
             data = chain.writable.slice(0, dataLength)
         } else {
-            dataLength = Int(chain.readableLength) - Self.headerLength
-            data = chain.readable.slice(Self.headerLength, dataLength)
+            dataLength = Int(chain.readableLength) - headerLength
+            data = chain.readable.slice(headerLength, dataLength)
         }
     }
 }

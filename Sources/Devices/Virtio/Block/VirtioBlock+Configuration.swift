@@ -54,6 +54,14 @@ extension VirtioBlock {
         return bytes
     }
 
+    /// Sectors, and buffers in one request.
+    public var fields: [VirtioField]? {
+        [
+            VirtioField(type: 0x41, sectorCount, width: 8),
+            VirtioField(type: 0x43, UInt64(Self.segmentLimit), width: 4),
+        ]
+    }
+
     /// The answer to GET_ID: the file's name, 20 bytes, without the folder.
     var serial: [UInt8] {
         let last = disk.image.name.split(separator: "/").last.map { Array($0.utf8) } ?? []

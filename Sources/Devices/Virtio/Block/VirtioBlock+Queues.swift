@@ -6,9 +6,9 @@
 extension VirtioBlock {
     /// Starts everything that the driver has offered.
     func takeRequests() {
-        guard let queue = activation?.queue(0) else { return }
+        guard let activation, let queue = activation.queue(0) else { return }
         while let chain = queue.pop() {
-            guard let request = BlockRequest(chain, queue.memory) else {
+            guard let request = BlockRequest(chain, queue.memory, activation.dialect) else {
                 return queue.driverIsBroken(
                     .badRequest(head: chain.head, "no room for a header and a status"))
             }

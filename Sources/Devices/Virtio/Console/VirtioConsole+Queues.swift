@@ -21,7 +21,7 @@ extension VirtioConsole: ConsoleClient {
     }
 
     public func consoleWindowChanged() {
-        guard let activation, activation.features.contains(.consoleSize) else { return }
+        guard isSettled, let activation, activation.features.contains(.consoleSize) else { return }
         activation.configurationChanged()
     }
 

@@ -14,16 +14,26 @@ public final class VirtioConsole {
     public static let inputLimit = 65536
     /// The queue size of the reference launcher (lguest ABI 9.3).
     private static let queueSize: UInt16 = 256
+    /// How long a driver that has said it is ready is left alone: so many turns of the event loop, so far apart. Turns,
+    /// because on a busy host a guest may not have run at all in any given time.
+    private static let settlingTurns = 5
+    private static let settlingPause: UInt64 = 10_000_000
 
     let backend: any ConsoleBackend
     var activation: VirtioActivation?
     /// Input that no guest buffer was there for.
     var pendingInput: ArraySlice<UInt8> = []
     var inputPaused = false
+    private let eventLoop: EventLoop?
+    /// Whether the driver can take changes of the configuration.
+    var isSettled = false
+    private var settling: EventLoop.Timer?
 
-    /// A console that talks to `backend`. Call `start` once the machine stands.
-    public init(backend: any ConsoleBackend) {
+    /// A console that talks to `backend`. Call `start` once the machine stands. Without `eventLoop` a driver is told of
+    /// the window's size as soon as it says that it is ready.
+    public init(backend: any ConsoleBackend, eventLoop: EventLoop? = nil) {
         self.backend = backend
+        self.eventLoop = eventLoop
     }
 }
 
@@ -53,6 +63,9 @@ extension VirtioConsole: VirtioDevice {
         return bytes
     }
 
+    /// Nothing but its queues.
+    public var fields: [VirtioField]? { [] }
+
     /// Whatever touches the first byte of the emergency register prints that byte, at once, in any state.
     public func writeConfiguration(offset: Int, width: Int, value: UInt32) {
         let register = 8
@@ -62,10 +75,22 @@ extension VirtioConsole: VirtioDevice {
 
     public func activate(_ activation: VirtioActivation) {
         self.activation = activation
-        // Linux reads the window's size only when it is told of a change, so tell it once.
-        if activation.features.contains(.consoleSize), backend.windowSize != nil {
-            activation.configurationChanged()
+        if activation.features.contains(.consoleSize) { settle(turns: Self.settlingTurns) }
+    }
+
+    /// Linux reads the window's size only when it is told of a change, so it is told once. But not at once: its driver
+    /// says that it is ready before it has a port, and what it does on a change takes the port for granted (a null
+    /// pointer in preemptible kernels).
+    private func settle(turns: Int) {
+        if turns > 0, let eventLoop {
+            settling = eventLoop.schedule(afterNanoseconds: Self.settlingPause) { [weak self] in
+                self?.settle(turns: turns - 1)
+            }
+            return
         }
+        settling = nil
+        isSettled = true
+        if backend.windowSize != nil { consoleWindowChanged() }
     }
 
     public func queueNotified(_ index: Int) {
@@ -79,5 +104,8 @@ extension VirtioConsole: VirtioDevice {
     /// The guest may come back (a reboot, another driver): what was typed meanwhile is kept.
     public func reset() {
         activation = nil
+        isSettled = false
+        if let settling { eventLoop?.cancel(settling) }
+        settling = nil
     }
 }

@@ -29,17 +29,29 @@ public final class DevicePage {
     let memory: GuestMemory
     private let interrupts: any InterruptLines
     private let base: UInt64
+    private let format: DevicePageFormat
     private var nextDescriptor: UInt64
     private var nextPage: UInt64
     private var nextIRQ = 1
 
     /// An empty page at GPA `base`, which is the end of RAM; `memory` must reach `pageCount` pages further.
-    public init(memory: GuestMemory, interrupts: any InterruptLines, base: UInt64) {
+    public init(
+        memory: GuestMemory, interrupts: any InterruptLines, base: UInt64, format: DevicePageFormat = .fixed
+    ) {
         self.memory = memory
         self.interrupts = interrupts
         self.base = base
+        self.format = format
         nextDescriptor = base
         nextPage = base + Self.pageSize
+    }
+
+    /// The devices that kernels of this format have drivers for, and the others.
+    public func sort(
+        _ devices: [any VirtioDevice]
+    ) -> (known: [any VirtioDevice], unknown: [any VirtioDevice]) {
+        let knows: (any VirtioDevice) -> Bool = { [format] in format == .fixed || $0.fields != nil }
+        return (devices.filter(knows), devices.filter { !knows($0) })
     }
 
     /// Adds `device` behind the others. Fails when the page is full.
@@ -53,7 +65,8 @@ public final class DevicePage {
             nextIRQ += 1
         }
         let transport = DevicePageTransport(
-            device: device, memory: memory, interrupts: interrupts, address: nextDescriptor, queues: queues)
+            device: device, memory: memory, interrupts: interrupts, address: nextDescriptor, queues: queues,
+            format: format)
         // One byte of zero must be left: it ends the list.
         guard nextDescriptor + transport.descriptorLength < base + Self.pageSize,
             nextPage <= base + UInt64(Self.pageCount) * Self.pageSize, nextPage <= memory.size

@@ -16,18 +16,10 @@ public final class DevicePageTransport {
         let irq: Int
     }
 
-    /// Offsets in a descriptor (lguest ABI 8.1).
-    private enum Field {
-        static let status: UInt64 = 4
-        static let queues: UInt64 = 5
-    }
-
-    /// Bits 0–31: older drivers know no others.
-    private static let featureBytes: UInt64 = 4
-
     public let device: any VirtioDevice
     /// GPA of the descriptor.
     let address: UInt64
+    private let format: DevicePageFormat
     let queues: [Queue]
     /// Told once for each failure, until the next reset: what the driver did wrong.
     public var onFailure: ((_ device: String, _ error: VirtqueueError) -> Void)?
@@ -46,51 +38,47 @@ public final class DevicePageTransport {
 
     init(
         device: any VirtioDevice, memory: GuestMemory, interrupts: any InterruptLines, address: UInt64,
-        queues: [Queue]
+        queues: [Queue], format: DevicePageFormat
     ) {
         self.device = device
         self.memory = memory
         self.interrupts = interrupts
         self.address = address
         self.queues = queues
+        self.format = format
     }
 
-    /// What the device offers to a driver of that age.
+    /// What the device offers to a driver of that age. Linux 2.6.24 looks at features, but cannot find any: it
+    /// compares a bit's number with the wrong length.
     var offeredFeatures: VirtioFeatures {
+        if format == .fields { return [] }
         let all = device.offeredFeatures.union(device.legacyFeatures)
         return VirtioFeatures(rawValue: all.rawValue & 0xFFFF_FFFF)
     }
 
-    private var featuresOffset: UInt64 { Field.queues + 8 * UInt64(queues.count) }
-    private var acceptedOffset: UInt64 { featuresOffset + Self.featureBytes }
-    private var configurationOffset: UInt64 { acceptedOffset + Self.featureBytes }
-
-    var descriptorLength: UInt64 { configurationOffset + UInt64(device.configuration.count) }
+    private var descriptor: DevicePageDescriptor {
+        DevicePageDescriptor(format, device, queues: queues, features: offeredFeatures)
+    }
 
     // MARK: The descriptor
 
     /// Writes all of it, as at power-on.
-    func writeDescriptor() {
-        let configuration = device.configuration
-        var bytes = [UInt8](repeating: 0, count: Int(configurationOffset)) + configuration
-        bytes[0] = UInt8(truncatingIfNeeded: device.deviceID)
-        bytes[1] = UInt8(truncatingIfNeeded: queues.count)
-        bytes[2] = UInt8(Self.featureBytes)
-        bytes[3] = UInt8(truncatingIfNeeded: configuration.count)
-        for (index, queue) in queues.enumerated() {
-            let at = Int(Field.queues) + 8 * index
-            bytes.setLittleEndian(UInt64(queue.layout.size), at: at, width: 2)
-            bytes.setLittleEndian(UInt64(queue.irq), at: at + 2, width: 2)
-            bytes.setLittleEndian(queue.page >> 12, at: at + 4, width: 4)
-        }
-        bytes.setLittleEndian(offeredFeatures.rawValue, at: Int(featuresOffset), width: 4)
-        try? memory.writeBytes(bytes, at: address)
-    }
+    func writeDescriptor() { try? memory.writeBytes(descriptor.bytes, at: address) }
+
+    /// Bytes from `address` on.
+    var descriptorLength: UInt64 { UInt64(descriptor.bytes.count) }
 
     /// The status byte; the page was checked to be inside memory, so this cannot fail.
     private var status: VirtioStatus {
-        get { VirtioStatus(rawValue: (try? memory.read(address + Field.status)) ?? 0) }
-        set { try? memory.write(newValue.rawValue, at: address + Field.status) }
+        get { VirtioStatus(rawValue: (try? memory.read(address + descriptor.statusOffset)) ?? 0) }
+        set { try? memory.write(newValue.rawValue, at: address + descriptor.statusOffset) }
+    }
+
+    /// What the guest has accepted of what it was offered.
+    private var acceptedFeatures: VirtioFeatures {
+        guard let offset = descriptor.acceptedOffset else { return [] }
+        let bits: UInt32 = (try? memory.read(address + offset)) ?? 0
+        return VirtioFeatures(rawValue: UInt64(bits)).intersection(offeredFeatures)
     }
 
     // MARK: Turning points
@@ -121,15 +109,14 @@ public final class DevicePageTransport {
     private func activate() {
         guard !isActive, !hasFailed else { return }
         isActive = true
-        let bits: UInt32 = (try? memory.read(address + acceptedOffset)) ?? 0
-        let features = VirtioFeatures(rawValue: UInt64(bits)).intersection(offeredFeatures)
+        let features = acceptedFeatures
         do throws(VirtqueueError) {
             for index in queues.indices { live.append(try makeQueue(index, features)) }
         } catch {
             return fail(error)
         }
         device.activate(
-            VirtioActivation(features: features, queues: live) { [weak self] in
+            VirtioActivation(features: features, queues: live, dialect: format.dialect) { [weak self] in
                 self?.configurationChanged()
             })
     }
@@ -146,7 +133,8 @@ public final class DevicePageTransport {
 
     /// There is no interrupt for this: a driver sees it when it looks.
     private func configurationChanged() {
-        try? memory.writeBytes(device.configuration, at: address + configurationOffset)
+        guard let offset = descriptor.configurationOffset else { return }
+        try? memory.writeBytes(device.configuration, at: address + offset)
     }
 
     /// A broken driver: the device does nothing more until it is reset.

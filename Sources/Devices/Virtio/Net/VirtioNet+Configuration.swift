@@ -52,4 +52,6 @@ extension VirtioNet {
 
     /// Clause 5.1.4: six bytes of address, u16 status (bit 0: link is up), u16 pairs of queues.
     public var configuration: [UInt8] { network.mac.bytes + [1, 0, 1, 0] }
+
+    public var fields: [VirtioField]? { [VirtioField(type: 0x41, network.mac.bytes)] }
 }

@@ -15,8 +15,9 @@ extension VirtioNet {
             }
             let header = chain.readable.slice(0, FrameOffload.byteCount)
             let frame = chain.readable.slice(headerLength, Int(chain.readableLength) - headerLength)
-            var offload = FrameOffload(HostBuffers(queue.memory, header).bytes)
-            if !features.contains(.netChecksum) { offload = FrameOffload() }
+            let offload =
+                features.contains(.netChecksum)
+                ? FrameOffload(HostBuffers(queue.memory, header).bytes) : FrameOffload()
             let buffers = HostBuffers(queue.memory, frame)
             if buffers.count >= 14, buffers.count <= Self.frameLimit { backend.send(buffers, offload) }
             queue.push(chain, written: 0)
@@ -65,7 +66,10 @@ extension VirtioNet: NetworkClient {
             room += Int(spare[count].writableLength)
             count += 1
         }
-        var header = offload.bytes
+        // Drivers of the shorter header were offered no features, so nothing is left for them to do.
+        var header =
+            headerLength < FrameOffload.byteCount
+            ? [UInt8](repeating: 0, count: headerLength) : offload.bytes
         if headerLength > FrameOffload.byteCount { header += [UInt8(count & 0xFF), UInt8(count >> 8)] }
         var rest = bytes
         for (index, chain) in spare.prefix(count).enumerated() {

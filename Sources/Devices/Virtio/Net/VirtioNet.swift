@@ -25,8 +25,10 @@ public final class VirtioNet {
 
     var features: VirtioFeatures { activation?.features ?? [] }
 
-    /// Clause 5.1.6: old drivers have the last field only with mergeable buffers.
+    /// Clause 5.1.6: old drivers have the last field only with mergeable buffers, and that of Linux 2.6.24 does not
+    /// say how long all headers are.
     var headerLength: Int {
+        if activation?.dialect == .linux2624 { return FrameOffload.byteCount - 2 }
         let hasCount = features.contains(.version1) || features.contains(.netMergeableBuffers)
         return FrameOffload.byteCount + (hasCount ? 2 : 0)
     }
