@@ -21,6 +21,14 @@ public struct LinuxVersion: Equatable, Sendable, CustomStringConvertible {
     /// Whether it describes its devices in fields, as no later kernel does (2.6.24).
     public var hasDeviceFields: Bool { (major, minor, patch) == (2, 6, 24) }
 
+    /// Whether its console driver can be told of another window size. In Linux 4.0 to 4.9 it follows a wrong pointer
+    /// then; later stable releases of these do not. Older kernels are not told (lguest ABI 8.3).
+    public var survivesConsoleChanges: Bool {
+        guard major == 4, minor < 10 else { return true }
+        let mended = [1: 40, 4: 60, 9: 20]
+        return mended[minor].map { patch >= $0 } ?? false
+    }
+
     public var description: String { release }
 
     /// Reads `x.y` or `x.y.z` with anything behind it; nil when there is no such number.

@@ -130,17 +130,21 @@ public final class Machine {
         bus = VirtioPCIBus(
             memory: memory, interrupts: wires, ports: environment.ports, mmio: environment.mmio,
             windowBase: memory.ramSize, route: isPC ? { PCIRoute.input(slot: $0) } : nil)
+        let tellsSize = request.kernel.linuxVersion?.survivesConsoleChanges != false
         if isPC {
             let pc = Machine.makePC(
                 memory, environment, backend, bus, isPVH: suited == .pvh,
                 waitsForVirtioConsole: waitsForVirtioConsole)
-            (interface, console) = (pc.interface, VirtioConsole(backend: pc.console, eventLoop: eventLoop))
+            interface = pc.interface
+            console = VirtioConsole(
+                backend: pc.console, eventLoop: eventLoop, tellsWindowSize: tellsSize)
             platform = pc.platform
             environment.identity = pc.interface
             wires.end = pc.platform
         } else {
             let lguest = Machine.makeLguestInterface(kernel, memory, environment, backend, devicePage, dma)
-            (interface, console) = (lguest, VirtioConsole(backend: backend, eventLoop: eventLoop))
+            interface = lguest
+            console = VirtioConsole(backend: backend, eventLoop: eventLoop, tellsWindowSize: tellsSize)
             platform = nil
             wires.end = lguest.lines
         }

@@ -68,3 +68,26 @@ struct OldKernelTests {
         #expect(try KernelImage(builder.file).lguestSupport == .unknown)
     }
 }
+
+@Suite("Linux releases")
+struct LinuxVersionTests {
+    @Test("which console drivers may be told of another window size")
+    func consoles() throws {
+        let bad = ["4.0.5", "4.1.15", "4.4.1", "4.8.17", "4.9.0", "4.9"]
+        let good = ["2.6.32", "3.18.140", "4.4.178", "4.9.337", "4.10.0", "4.12.0", "6.1.0-38-686"]
+        for release in bad + good {
+            let version = try #require(LinuxVersion(release: Array(release.utf8)))
+            #expect(version.survivesConsoleChanges == good.contains(release), "\(release)")
+        }
+    }
+
+    @Test("which describes its devices in fields")
+    func fields() throws {
+        for release in ["2.6.24", "2.6.24.7", "2.6.24-rc6"] {
+            #expect(try #require(LinuxVersion(release: Array(release.utf8))).hasDeviceFields)
+        }
+        for release in ["2.6.23", "2.6.25", "3.6.24", "4.6.24"] {
+            #expect(try !#require(LinuxVersion(release: Array(release.utf8))).hasDeviceFields)
+        }
+    }
+}

@@ -77,6 +77,42 @@ struct NetTests {
         #expect(backend.sent.first?.offload.checksumStart == (checksum ? 34 : 0))
     }
 
+    @Test("Linux 2.6.27 to 2.6.30: features are accepted after the first buffers are there")
+    func lateFeatures() throws {
+        let memory = try GuestMemory(bytes: 4 << 20, devicePages: DevicePage.pageCount)
+        let base = memory.ramSize
+        let page = DevicePage(memory: memory, interrupts: RecordingInterrupts(), base: base)
+        let backend = FakeNetwork()
+        try page.add(VirtioNet(network: Network(backend: backend, mac: try MACAddress(parsing: Self.mac))))
+        var queues = try (0..<UInt64(2)).map {
+            FakeQueue(
+                memory: memory, size: 256,
+                legacyAt: UInt64(try memory.read(base + 9 + 8 * $0, as: UInt32.self)) << 12)
+        }
+        func announce(_ status: UInt8) throws {
+            try memory.write(status, at: base + 4)
+            _ = page.notify(base)
+        }
+        try announce(1)
+        try announce(3)
+        try queues[0].describe(0, DeviceRig.buffers, 2048, flags: 2)
+        try queues[0].offer(0)
+        _ = page.notify(queues[0].descriptors)
+        backend.arrive([9, 9, 9])
+        #expect(try queues[0].takeUsed() == nil, "how long the header is to be is not known yet")
+        let features = VirtioFeatures([.netChecksum, .netMergeableBuffers]).rawValue
+        try memory.write(UInt32(features), at: base + 5 + 16 + 4)
+        try announce(7)
+        backend.arrive([1, 2, 3])
+        #expect(try queues[0].takeUsed()?.length == 15, "mergeable: twelve bytes of header")
+        try memory.writeBytes([1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 0, 0] + frame, at: DeviceRig.buffers)
+        try queues[1].describe(0, DeviceRig.buffers, 112)
+        try queues[1].offer(0)
+        _ = page.notify(queues[1].descriptors)
+        #expect(backend.sent.map(\.bytes) == [frame])
+        #expect(backend.sent.first?.offload.checksumStart == 34)
+    }
+
     @Test("one frame in several mergeable buffers", arguments: TransportKind.allCases)
     func mergeable(kind: TransportKind) throws {
         let (rig, backend) = try rig(kind, .netMergeableBuffers)

@@ -82,16 +82,19 @@ public struct VirtioActivation {
     public let queues: [Virtqueue?]
     /// How the driver writes its headers.
     public let dialect: VirtioDialect
+    /// Whether the driver may still say which features it has accepted: another activation of the same queues follows.
+    public let isProvisional: Bool
     /// Tells the driver that the configuration has changed (clause 2.3.2).
     public let configurationChanged: () -> Void
 
     public init(
         features: VirtioFeatures, queues: [Virtqueue?], dialect: VirtioDialect = .standard,
-        configurationChanged: @escaping () -> Void
+        isProvisional: Bool = false, configurationChanged: @escaping () -> Void
     ) {
         self.features = features
         self.queues = queues
         self.dialect = dialect
+        self.isProvisional = isProvisional
         self.configurationChanged = configurationChanged
     }
 

@@ -36,7 +36,8 @@ public final class Virtqueue {
     /// The memory that the queue and its buffers are in.
     public let memory: GuestMemory
     let layout: VirtqueueLayout
-    let features: VirtioFeatures
+    /// What was agreed upon; the transport may learn of it late.
+    var features: VirtioFeatures
 
     /// Whether buffers may still be taken and given back.
     public private(set) var isLive = true

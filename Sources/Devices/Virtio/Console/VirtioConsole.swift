@@ -25,15 +25,19 @@ public final class VirtioConsole {
     var pendingInput: ArraySlice<UInt8> = []
     var inputPaused = false
     private let eventLoop: EventLoop?
+    private let tellsWindowSize: Bool
     /// Whether the driver can take changes of the configuration.
     var isSettled = false
     private var settling: EventLoop.Timer?
 
     /// A console that talks to `backend`. Call `start` once the machine stands. Without `eventLoop` a driver is told of
-    /// the window's size as soon as it says that it is ready.
-    public init(backend: any ConsoleBackend, eventLoop: EventLoop? = nil) {
+    /// the window's size as soon as it says that it is ready; without `tellsWindowSize` it never is.
+    public init(
+        backend: any ConsoleBackend, eventLoop: EventLoop? = nil, tellsWindowSize: Bool = true
+    ) {
         self.backend = backend
         self.eventLoop = eventLoop
+        self.tellsWindowSize = tellsWindowSize
     }
 }
 
@@ -50,7 +54,8 @@ extension VirtioConsole: VirtioDevice {
     public var queueSizes: [UInt16] { [Self.queueSize, Self.queueSize] }
 
     public var offeredFeatures: VirtioFeatures {
-        backend.windowSize == nil ? .consoleEmergencyWrite : [.consoleEmergencyWrite, .consoleSize]
+        backend.windowSize == nil || !tellsWindowSize
+            ? .consoleEmergencyWrite : [.consoleEmergencyWrite, .consoleSize]
     }
 
     /// Clause 5.3.4: u16 columns, u16 rows, u32 number of ports (0: one), u32 emergency write.
@@ -75,12 +80,12 @@ extension VirtioConsole: VirtioDevice {
 
     public func activate(_ activation: VirtioActivation) {
         self.activation = activation
+        if let settling { eventLoop?.cancel(settling) }
         if activation.features.contains(.consoleSize) { settle(turns: Self.settlingTurns) }
     }
 
     /// Linux reads the window's size only when it is told of a change, so it is told once. But not at once: its driver
-    /// says that it is ready before it has a port, and what it does on a change takes the port for granted (a null
-    /// pointer in preemptible kernels).
+    /// says that it is ready before it has prepared for changes.
     private func settle(turns: Int) {
         if turns > 0, let eventLoop {
             settling = eventLoop.schedule(afterNanoseconds: Self.settlingPause) { [weak self] in

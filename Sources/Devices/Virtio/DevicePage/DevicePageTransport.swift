@@ -32,6 +32,8 @@ public final class DevicePageTransport {
     /// The queues in use; empty until the driver is ready.
     private var live: [Virtqueue?] = []
     private var isActive = false
+    /// Linux 2.6.27 to 2.6.30 fill queues before they write down which features they have accepted.
+    private var isProvisional = false
     private var hasFailed = false
     /// The status at the last announcement.
     private var knownStatus: VirtioStatus = []
@@ -95,12 +97,15 @@ public final class DevicePageTransport {
             device.reset()
         } else if now.contains(.driverOK) {
             activate()
+            if isProvisional { settle() }
         }
     }
 
     /// The guest has announced a queue, which it may do before it says that it is ready.
     func kick(_ index: Int) {
         activate()
+        // A driver that uses another queue than the first is up, whatever it has accepted.
+        if isProvisional, index > 0 || !acceptedFeatures.isEmpty { settle() }
         guard live.indices.contains(index), let queue = live[index], queue.isLive else { return }
         guard let trace = queue.trace else { return device.queueNotified(index) }
         trace.kick { device.queueNotified(index) }
@@ -110,13 +115,28 @@ public final class DevicePageTransport {
         guard !isActive, !hasFailed else { return }
         isActive = true
         let features = acceptedFeatures
+        isProvisional = features.isEmpty && knownStatus.contains(.driver) && !knownStatus.contains(.driverOK)
         do throws(VirtqueueError) {
             for index in queues.indices { live.append(try makeQueue(index, features)) }
         } catch {
             return fail(error)
         }
+        tellDevice(features)
+    }
+
+    /// The features are known now, of a driver that has begun without them.
+    private func settle() {
+        isProvisional = false
+        let features = acceptedFeatures
+        for queue in live { queue?.features = features }
+        tellDevice(features)
+    }
+
+    private func tellDevice(_ features: VirtioFeatures) {
         device.activate(
-            VirtioActivation(features: features, queues: live, dialect: format.dialect) { [weak self] in
+            VirtioActivation(
+                features: features, queues: live, dialect: format.dialect, isProvisional: isProvisional
+            ) { [weak self] in
                 self?.configurationChanged()
             })
     }
@@ -151,6 +171,7 @@ public final class DevicePageTransport {
         retireQueues()
         device.reset()
         isActive = false
+        isProvisional = false
         hasFailed = false
         knownStatus = []
         for queue in queues {

@@ -29,8 +29,10 @@ extension VirtioNet {
 
 extension VirtioNet: NetworkClient {
     func frameArrived(_ bytes: ArraySlice<UInt8>, _ offload: FrameOffload) -> Bool {
-        // Nobody listens, as on a wire without a card.
-        guard let queue = activation?.queue(Queue.receive), queue.isLive else { return true }
+        // Nobody listens, as on a wire without a card; or how long a header is to be is not known yet.
+        guard let activation, !activation.isProvisional, let queue = activation.queue(Queue.receive),
+            queue.isLive
+        else { return true }
         let needed = headerLength + bytes.count
         let isMergeable = features.contains(.netMergeableBuffers)
         var room = spare.reduce(0) { $0 + Int($1.writableLength) }
