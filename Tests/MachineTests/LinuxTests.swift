@@ -117,9 +117,9 @@ struct LinuxTests {
             echo COMPARED
             poweroff -f
             """
-        let initrd = Initramfs.withScript(script)
+        let initrd = try #require(Initramfs.withScript(script))
         let guest = try TestMachine(
-            kernel: kernel.path, initrd: try #require(initrd), memory: 1536,
+            kernel: kernel.path, initrd: initrd, memory: 1536,
             commandLine: "console=hvc0", limitSeconds: 600)
         #expect(guest.run() == .powerOff)
         #expect(
