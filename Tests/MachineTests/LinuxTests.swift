@@ -123,7 +123,7 @@ struct LinuxTests {
             for i in $(seq 110); do cp /tmp/part /tmp/$i; done
             echo FILLED
             grep High /proc/meminfo
-            for i in $(seq 110); do cmp /tmp/part /tmp/$i || echo "DIFFERS $i"; done
+            for i in $(seq 1 11 110); do cmp /tmp/part /tmp/$i || echo "DIFFERS $i"; done
             echo COMPARED
             poweroff -f
             """
