@@ -47,13 +47,29 @@ struct ExplainCommand: ParsableCommand {
     }
 
     private static func text(_ explanation: Explanation) -> String {
-        let others = explanation.names.dropFirst().joined(separator: ", ")
+        let others = shortened(Array(explanation.names.dropFirst())).joined(separator: ", ")
         var lines = ["\(explanation.names.first ?? "") – \(explanation.title)"]
         if !others.isEmpty { lines += wrap("also: " + others, indent: "  ") }
         lines += wrap(explanation.use, indent: "  ")
         lines += wrap("On real hardware: " + explanation.native, indent: "  ")
         if let others = explanation.others { lines += wrap("Elsewhere: " + others, indent: "  ") }
         return lines.joined(separator: "\n")
+    }
+
+    /// Long rows of numbers one after the other as their first and last.
+    static func shortened(_ names: [String]) -> [String] {
+        var result: [String] = []
+        var at = 0
+        while at < names.count {
+            var end = at
+            while end + 1 < names.count, let number = UInt32(names[end]), UInt32(names[end + 1]) == number + 1
+            {
+                end += 1
+            }
+            result += end - at >= 3 ? ["\(names[at]) to \(names[end])"] : Array(names[at...end])
+            at = end + 1
+        }
+        return result
     }
 
     private static var contents: String {
