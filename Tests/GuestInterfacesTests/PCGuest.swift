@@ -57,7 +57,7 @@ final class PCGuest {
     /// Time that the host has not given to the guest.
     var stolen: UInt64 {
         get { stealing.nanoseconds }
-        nonmutating set { stealing.nanoseconds = newValue }
+        set { stealing.nanoseconds = newValue }
     }
     private let stealing = Stealing()
     private final class Stealing { var nanoseconds: UInt64 = 0 }

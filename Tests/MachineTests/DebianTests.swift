@@ -95,7 +95,7 @@ struct DebianTests {
                 dmesg | grep -o "stealtime: cpu 0"
                 poweroff -f
                 """,
-            engine: .translator
+            engine: .translator, arguments: "dyndbg=\"func kvm_register_steal_time +p\""
         ) {
             $0.disks = [try DiskSpecification(parsing: path)]
             $0.networks = [try NetworkSpecification(net: "user")]

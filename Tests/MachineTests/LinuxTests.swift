@@ -99,7 +99,7 @@ struct LinuxTests {
         else { return nil }
         // The top 128 MiB of its space are for other things.
         let mapped = UInt64(UInt32.max - offset) >> 20 - 128
-        return mapped + 640 > 3072 ? nil : HighKernel(kernel: kernel, memory: mapped + 640)
+        return mapped + 320 > 3072 ? nil : HighKernel(kernel: kernel, memory: mapped + 320)
     }
 
     struct HighKernel: Sendable {
@@ -112,18 +112,18 @@ struct LinuxTests {
         .enabled(if: !high.isEmpty, missing("with CONFIG_HIGHMEM")), .enabled(if: hasShell, noShell),
         arguments: high)
     func highMemory(guest high: HighKernel) throws {
-        // 1.2 GB, in pages that all differ from their neighbours.
+        // 220 MB, in pages that all differ from their neighbours.
         let script = """
             #!/bin/sh
             export PATH=/bin
             mount -t proc proc /proc
-            mount -t tmpfs -o size=1300m tmp /tmp
+            mount -t tmpfs -o size=300m tmp /tmp
             grep High /proc/meminfo
             seq 1500000 > /tmp/part
-            for i in $(seq 110); do cp /tmp/part /tmp/$i; done
+            for i in $(seq 20); do cp /tmp/part /tmp/$i; done
             echo FILLED
             grep High /proc/meminfo
-            for i in $(seq 1 11 110); do cmp /tmp/part /tmp/$i || echo "DIFFERS $i"; done
+            for i in $(seq 1 6 20); do cmp /tmp/part /tmp/$i || echo "DIFFERS $i"; done
             echo COMPARED
             poweroff -f
             """

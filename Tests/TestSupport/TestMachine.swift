@@ -25,7 +25,8 @@ public final class TestMachine {
         try devices(&configuration)
         machine = try Machine(
             request, memoryBytes: memory << 20, clock: clock, eventLoop: eventLoop, backend: console,
-            devices: try MachineDevices(configuration, eventLoop: eventLoop) { print($0) }, engine: engine)
+            devices: try MachineDevices(configuration, eventLoop: eventLoop) { print($0) }, engine: engine,
+            interface: configuration.interface)
         let machine = machine
         eventLoop.schedule(afterNanoseconds: limitSeconds * 1_000_000_000) {
             machine.stop(.killed(report: "the test's time is up"))
