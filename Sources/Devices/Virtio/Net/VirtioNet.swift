@@ -41,6 +41,9 @@ extension VirtioNet: VirtioDevice {
 
     public func activate(_ activation: VirtioActivation) {
         self.activation = activation
+        // Linux 2.6.24 wants no more interrupts after the first frame, and if that comes before its interface is up, it
+        // never looks at any.
+        activation.queue(Queue.receive)?.tellsAlways = activation.dialect == .linux2624
         network.backend.start(client: self, accepted: acceptedOffloads)
     }
 
