@@ -25,6 +25,24 @@ struct ExecTests {
         #expect(done.errors == "a b|c'd|")
     }
 
+    @Test("a conversation: each line is there when it is sent; and the guest's time is the host's")
+    func conversation() throws {
+        let lguest = try Conversation([
+            "exec", "--timeout=120", "--", "sh", "-c",
+            "while read line; do echo $line $(adjtimex | grep -o 'tv_.*' | grep -o '[0-9]*'); done",
+        ])
+        for word in ["one", "two"] {
+            let before = Date().timeIntervalSince1970
+            let words = lguest.ask(word).split(separator: " ").map(String.init)
+            let after = Date().timeIntervalSince1970
+            try #require(words.count == 3 && words[0] == word, "\(words)")
+            let time = try #require(Double(words[1])) + (try #require(Double(words[2]))) / 1e6
+            // The line went there and back between the two, however long it took.
+            #expect(time > before - 0.05 && time < after + 0.05, "\(time) in \(before)...\(after)")
+        }
+        #expect(try lguest.end() == 0)
+    }
+
     @Test("statuses of a success, of a program that is not there, of a signal, of the time's end")
     func statuses() throws {
         #expect(try Program.run(["exec", "--", "true"]).status == 0)

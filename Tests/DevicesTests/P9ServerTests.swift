@@ -101,6 +101,23 @@ struct P9ServerTests {
         #expect((facts[.modificationDate] as? Date)?.timeIntervalSince1970.rounded() == 1000)
     }
 
+    @Test("Linux, which adds two to a file's number, shows the host's")
+    func fileNumbers() throws {
+        let client = try P9Client()
+        try client.put("file", "")
+        let facts = try FileManager.default.attributesOfItem(atPath: client.folder + "/file")
+        let number = try #require(facts[.systemFileNumber] as? UInt64)
+        // An answer to "walk" has the number of names, then kind, version and number of each file.
+        let answer = try client.call(
+            110, client.u32(0) + client.u32(1) + client.u16(1) + client.text("file"))
+        #expect(client.number(answer, 7, 8) + 2 == number)
+        _ = try client.walk(to: 2)
+        try client.open(2, 0)
+        let entries = try client.call(40, client.u32(2) + client.u64(0) + client.u32(4096))
+        let listed = [4, 4 + 24 + 1, 4 + 2 * 24 + 3].map { client.number(entries, $0 + 5, 8) &+ 2 }
+        #expect(listed.contains(number), "\(listed)")
+    }
+
     @Test("a file that is open stays usable when its name goes, and another may take the name")
     func unlinked() throws {
         let client = try P9Client()

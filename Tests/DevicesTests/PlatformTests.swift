@@ -136,6 +136,18 @@ struct RealTimeClockTests {
         #expect(read(9) == 26)
     }
 
+    @Test("the host's time to the nanosecond, all bytes of one moment")
+    func exactTime() {
+        clock.advance(nanoseconds: 1_000_000_007)
+        let bytes = (0..<16).map { index in
+            ports.write(port: 0x72, width: 1, value: UInt32(index))
+            clock.advance(nanoseconds: 100)
+            return UInt8(ports.read(port: 0x73, width: 1))
+        }
+        #expect(bytes.littleEndian(at: 0, width: 8) == 1_795_668_360)
+        #expect(bytes.littleEndian(at: 8, width: 8) == 7)
+    }
+
     @Test func settingIt() {
         write(0xB, 0x82)
         write(9, 0x99)

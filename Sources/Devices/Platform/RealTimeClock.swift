@@ -2,6 +2,9 @@
 //
 // The MC146818 clock with its battery-backed memory, ports 0x70 and 0x71. It shows the host's time in UTC; a
 // guest that sets it changes only the difference, which is forgotten with the machine.
+//
+// It knows whole seconds. Where PCs have more of such memory, at ports 0x72 and 0x73, a guest finds the host's time to
+// the nanosecond (`ExactTime`).
 
 import Support
 
@@ -39,6 +42,7 @@ public final class RealTimeClock {
 
     public func claimPorts(on ports: PortBus) {
         ports.claim(ports: 0x70...0x71, handler: self)
+        ports.claim(ports: 0x72...0x73, handler: ExactTime(clock: clock))
     }
 
     private var nanoseconds: UInt64 {
@@ -209,5 +213,28 @@ extension RealTimeClock: PortHandler {
         if offset == 0 { index = UInt8(truncatingIfNeeded: value) & 0x7F }
         if offset == 1 { write(Int(index), UInt8(truncatingIfNeeded: value)) }
         if offset == 0, width > 1 { write(Int(index), UInt8(truncatingIfNeeded: value >> 8)) }
+    }
+}
+
+/// The host's time in the clock's further memory: as Linux's 64-bit `timespec`, 16 bytes. Choosing byte 0 takes the time,
+/// so that what is read belongs together. Written it is not.
+private final class ExactTime: PortHandler {
+    private let clock: any HostClock
+    private var bytes = [UInt8](repeating: 0, count: 16)
+    private var index = 0
+
+    init(clock: any HostClock) { self.clock = clock }
+
+    func portRead(offset: UInt16, width: Int) -> UInt32 {
+        offset == 1 && index < bytes.count ? UInt32(bytes[index]) : 0xFF
+    }
+
+    func portWrite(offset: UInt16, width: Int, value: UInt32) {
+        guard offset == 0 else { return }
+        index = Int(value & 0xFF)
+        guard index == 0 else { return }
+        let now = clock.realtime()
+        bytes.setLittleEndian(UInt64(bitPattern: now.seconds), at: 0, width: 8)
+        bytes.setLittleEndian(UInt64(now.nanoseconds), at: 8, width: 8)
     }
 }

@@ -173,6 +173,7 @@ public struct DebianImage: Sendable {
         archive.characterDevice("dev/null", major: 1, minor: 3)
         archive.file("bin/busybox", mode: 0o755, busybox)
         archive.symlink("bin/sh", to: "busybox")
+        archive.file("bin/" + SetTime.name, mode: 0o755, SetTime.program)
         for name in HostFolders.list(folder + "/modules") {
             guard let bytes = HostFolders.contents(folder + "/modules/" + name) else { continue }
             archive.file("lib/modules/" + name, bytes)

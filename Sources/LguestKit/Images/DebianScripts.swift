@@ -27,22 +27,8 @@ enum DebianScripts {
 
         """
 
-    /// The kernel has set its time by the clock, which knows whole seconds, to half a second: once more, at the
-    /// beginning of a second.
-    private static let setTime = """
-        (
-            # A first time, so that the second one is quick.
-            hwclock -u -s
-            read old </sys/class/rtc/rtc0/since_epoch
-            now=$old
-            while [ "$now" = "$old" ]; do
-                usleep 3000
-                read now </sys/class/rtc/rtc0/since_epoch || exit
-            done
-            hwclock -u -s
-        ) >/dev/null 2>&1 </dev/null &
-
-        """
+    /// The kernel has set its time by the clock, which knows whole seconds, to half a second: once more, exactly.
+    private static let setTime = "/bin/\(SetTime.name) || hwclock -u -s 2>/dev/null\n"
 
     private static let loadAll = """
         for module in /lib/modules/*.ko; do insmod "$module" 2>/dev/null; done
@@ -73,9 +59,11 @@ enum DebianScripts {
             let place = folder(share.offset)
             // A folder that only we write to may be cached for as long as we run.
             let options = share.element.isReadOnly ? "ro,cache=loose" : "cache=mmap"
+            // Linux clears a buffer of msize for each folder that it lists: larger ones make reading hardly faster,
+            // listing slower.
             text += """
                 mkdir -p "$root\(place)"
-                mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,\(options) \
+                mount -t 9p -o trans=virtio,version=9p2000.L,msize=131072,\(options) \
                     '\(share.element.tag)' "$root\(place)" || \(failed)
 
                 """
@@ -127,7 +115,7 @@ enum DebianScripts {
                 cd /lib/modules
                 for name in \(modules(setup).joined(separator: " ")); do insmod ??-$name.ko 2>/dev/null; done
                 mkdir /streams
-                mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=65536 \
+                mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=512000 \
                     \(ShareSpecification.streamsTag) /streams || poweroff -f
                 fail() { echo 125 >/streams/status; poweroff -f; }
                 exec 2>/streams/err

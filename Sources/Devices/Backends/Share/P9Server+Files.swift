@@ -108,7 +108,7 @@ extension P9Server {
             guard list.bytes.count - head + 24 + entry.name.count <= limit else { break }
             list.put(UInt8(entry.kind == UInt8(DT_DIR) ? 0x80 : entry.kind == UInt8(DT_LNK) ? 0x02 : 0))
             list.put(UInt32(0))
-            list.put(entry.number)
+            list.put(Self.pathNumber(entry.number))
             list.put(UInt64(index + 1))
             list.put(entry.kind)
             list.put(entry.name)

@@ -42,7 +42,7 @@ public final class P9Server {
     /// The folder's own.
     public var descriptor: Int32 { root.descriptor }
     private var fids: [UInt32: Fid] = [:]
-    /// The same by path.
+    /// The same by path; empty where the guest cannot take a path's file away (`isReadOnly`).
     private var fidsByPath: [[UInt8]: [Fid]] = [:]
     private var messageSize = largestMessage
 
@@ -126,7 +126,11 @@ public final class P9Server {
         guard fids.count < Self.fidLimit else { throw P9Failure(EMFILE) }
         drop(number)
         fids[number] = fid
-        fidsByPath[fid.path, default: []].append(fid)
+        list(fid)
+    }
+
+    private func list(_ fid: Fid) {
+        if !isReadOnly { fidsByPath[fid.path, default: []].append(fid) }
     }
 
     private func drop(_ number: UInt32) {
@@ -134,6 +138,7 @@ public final class P9Server {
     }
 
     private func unlist(_ fid: Fid) {
+        if isReadOnly { return }
         fidsByPath[fid.path]?.removeAll { $0 === fid }
         if fidsByPath[fid.path]?.isEmpty == true { fidsByPath[fid.path] = nil }
     }
@@ -147,7 +152,7 @@ public final class P9Server {
     func rename(_ fid: Fid, to path: [UInt8]) {
         unlist(fid)
         fid.path = path
-        fidsByPath[path, default: []].append(fid)
+        list(fid)
     }
 
     /// The file behind a fid, for looking at it.
@@ -259,8 +264,12 @@ public final class P9Server {
         writer.put(kind)
         writer.put(
             UInt32(truncatingIfNeeded: seconds &* 1_000_000_000 &+ nanoseconds &+ UInt64(facts.st_size)))
-        writer.put(UInt64(facts.st_ino))
+        writer.put(Self.pathNumber(UInt64(facts.st_ino)))
     }
+
+    /// Linux adds two to what it is given (fs/9p), since it wants no file 0 and 1. With two less its programs see the host's
+    /// own numbers: those that git's index has, which would else be thought out of date as a whole.
+    static func pathNumber(_ fileNumber: UInt64) -> UInt64 { fileNumber &- 2 }
 
     private func getLock(_ reader: inout P9Reader, _ writer: inout P9Writer) throws(P9Failure) {
         _ = try fid(&reader)

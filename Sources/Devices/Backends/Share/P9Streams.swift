@@ -37,14 +37,27 @@ public final class P9Streams: P9Answering {
     /// A read that waits for input.
     private struct Waiting {
         let tag: UInt16
-        let count: Int
+        let place: Place
+        /// How many bytes the answer may have.
+        let limit: Int
         let later: ([UInt8]) -> Void
+    }
+
+    /// What a read asks for.
+    private struct Place: Equatable {
+        let fid: UInt32
+        let offset: UInt64
+        let count: UInt32
     }
 
     private let eventLoop: EventLoop
     private let input: Int32
     private var fids: [UInt32: Node] = [:]
     private var waiting: [Waiting] = []
+    /// Reads by which Linux goes on where it got less than it asked for: its client (`p9_client_read`, from 4.1 on) fills
+    /// a program's buffer or meets the end of the file. A program that talks with ours would wait for ever, so the
+    /// answer to them is that there is nothing more for now; the program's next read asks anew.
+    private var continuations: [Place] = []
     private var source: EventLoop.Source?
     private var statusText: [UInt8] = []
     /// Gets the guest program's status.
@@ -58,6 +71,7 @@ public final class P9Streams: P9Answering {
     public func reset() {
         fids = [:]
         waiting = []
+        continuations = []
         listen()
     }
 
@@ -185,16 +199,31 @@ public final class P9Streams: P9Answering {
 
     // Input
 
-    /// Whether the request reads the input, which takes as long as it takes.
+    /// Whether the request reads the input, which takes as long as it takes. False also where the answer is "nothing".
     private func beginReading(
         _ reader: inout P9Reader, _ tag: UInt16, _ room: Int, _ later: @escaping ([UInt8]) -> Void
     ) throws(P9Failure) -> Bool {
-        guard try node(&reader) == .input else { return false }
-        _ = try reader.number(UInt64.self)
-        let count: UInt32 = try reader.number()
-        waiting.append(Waiting(tag: tag, count: min(Int(count), max(1, room - 11)), later: later))
+        let fid: UInt32 = try reader.number()
+        guard fids[fid] == .input else { return false }
+        let place = Place(fid: fid, offset: try reader.number(), count: try reader.number())
+        if let index = continuations.firstIndex(of: place) {
+            continuations.remove(at: index)
+            return false
+        }
+        let limit = min(Int(place.count), max(1, room - 11))
+        waiting.append(Waiting(tag: tag, place: place, limit: limit, later: later))
         listen()
         return true
+    }
+
+    /// `count` bytes are the answer to a read of `place`.
+    private func expectContinuation(_ place: Place, after count: Int) {
+        guard count > 0, count < Int(place.count) else { return }
+        // One a reader would do; clients that never go on leave theirs.
+        if continuations.count >= 16 { continuations.removeFirst() }
+        continuations.append(
+            Place(
+                fid: place.fid, offset: place.offset &+ UInt64(count), count: place.count - UInt32(count)))
     }
 
     private func listen() {
@@ -208,12 +237,13 @@ public final class P9Streams: P9Answering {
 
     private func inputIsReady() {
         guard let first = waiting.first else { return listen() }
-        let result = HostIO.read(input, limit: first.count)
+        let result = HostIO.read(input, limit: first.limit)
         if result == .again { return }
         waiting.removeFirst()
         listen()
         switch result {
         case .bytes(let bytes):
+            expectContinuation(first.place, after: bytes.count)
             var writer = P9Writer(reserving: bytes.count + 11)
             writer.put(UInt32(bytes.count))
             writer.append(bytes)
