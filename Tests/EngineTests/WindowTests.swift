@@ -52,6 +52,34 @@ struct WindowTests {
         #expect(count(guest, .windowsDropped) == 1)
     }
 
+    /// L: mov eax,[esi]; xor eax,[esi+4]; xor edx,1; add esi,0x1000; and esi,0x3FFFFF; dec ecx; jne L. The flags are dead
+    /// behind the accesses for the first time: there is where this block looks at its budget.
+    private static let pages: [UInt8] =
+        [0x8B, 0x06, 0x33, 0x46, 4, 0x83, 0xF2, 1, 0x81, 0xC6] + little(0x1000) + [0x81, 0xE6]
+        + little(0x3F_FFFF) + [0x49, 0x75, 0xE9]
+
+    @Test("a window that goes while a loop runs in it lets the loop end at its budget")
+    func lostInLoop() throws {
+        let guest = try Self.windowed(.whenEarned)
+        guest.storage.tables.setSharedBase(0xC000_0000)
+        guest.storage.tables.activate(root: UserGuest.directory)
+        guest.cpu.selectTables()
+        try guest.load(Self.loop + UserGuest.end, at: 0x1000)
+        try guest.load(Self.pages + UserGuest.end, at: 0x2000)
+        sum(guest, 2_000_000)
+        try #require(count(guest, .windowsOpened) == 1, "this host has no windows")
+        // Each new page costs the window something, until nothing is left.
+        guest.cpu[r32: GPR.esi] = 0x10_0000
+        guest.cpu[r32: GPR.ecx] = 100_000
+        guest.cpu.eip = 0x2000
+        let before = guest.cpu.instructions
+        #expect(guest.engine.run(guest.cpu, budget: 20_000) == .budget)
+        #expect(guest.cpu.instructions - before < 21_000)
+        #expect(count(guest, .windowsDropped) == 1)
+        #expect(guest.goOn() == UserGuest.done)
+        #expect(guest.cpu.instructions - before == 700_001)
+    }
+
     @Test(
         "64 address spaces in turn, more than are kept, each with code and data of its own",
         arguments: [WindowUse.never, .atOnce])

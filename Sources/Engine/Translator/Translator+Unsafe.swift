@@ -95,10 +95,12 @@ public final class Translator: Engine {
         }
     }
 
-    /// Makes generated code come back at the next block.
+    /// Makes generated code come back where it looks at the budget next. That may be behind the access for which it is
+    /// here, in the same block, which has taken its instructions off already: nothing would be enough for it, again and
+    /// again in a loop.
     func cutBudget() {
-        budgetCut += cpu.system.translator.budget
-        cpu.system.translator.budget = 0
+        budgetCut += cpu.system.translator.budget + 1
+        cpu.system.translator.budget = -1
     }
 
     /// Pages that generated code reaches through the direct window, and code that is not being written, need no second
