@@ -385,6 +385,12 @@ static int do_serve(char **w) {
     }
     socket_call(CALL_shutdown, (uint32_t)caller, 1, 0);
     CALL3(read, caller, other, 1);
+    // The machine may be switched off next: what is under way is to arrive first.
+    for (uint32_t attempt = 0, waiting = 1; waiting != 0 && attempt < 1500; attempt++) {
+        if (CALL3(ioctl, caller, 0x5411, &waiting) < 0) break;  // SIOCOUTQ
+        uint32_t pause[2] = {0, 20000000};
+        if (waiting != 0) CALL2(nanosleep, pause, 0);
+    }
     CALL1(close, caller);
     CALL1(close, socket);
     rate("SENT", done, start);

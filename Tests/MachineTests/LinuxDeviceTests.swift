@@ -141,7 +141,7 @@ struct LinuxDeviceTests {
             Data(try initrd("up eth0 192.168.19.2 255.255.255.0\nserve 9 8000000\npoweroff\n")))
         // Sends twenty megabytes, then reads what comes back.
         let client = """
-            use strict; use IO::Socket::INET; my $s;
+            use strict; use IO::Socket::INET; my $s; alarm 120;
             for (1..200) { $s = IO::Socket::INET->new(PeerAddr => "192.168.19.2", PeerPort => 9); last if $s;
               select(undef, undef, undef, 0.2); }
             die "no connection" unless $s; my $block = join("", map { chr(($_ * 7919) >> 5 & 255) } 0..65535);
