@@ -87,6 +87,30 @@ struct ExecTests {
         #expect(done.errors.isEmpty, "\(done.errors)")
     }
 
+    @Test("each flavour's status, with both kinds of network", arguments: DebianImage.Flavour.allCases)
+    func networks(flavour: DebianImage.Flavour) throws {
+        guard (try? ImageCache()).flatMap({ DebianImage.find(flavour, in: $0) }) != nil else {
+            try Test.cancel(
+                "no kernel \(flavour.rawValue) in the cache: 'lguest images fetch' needs an archive")
+        }
+        let script = """
+            [ -e /dev/net/tun ] || { echo "NO TUN"; exit; }
+            exec "$0" exec --flavour \(flavour.rawValue) --timeout=200 --tunnet=192.168.19.1 --net=user -- sh -c '
+                ip addr add 192.168.19.2/24 dev eth0; ip link set eth0 up; ip link set eth1 up
+                ping -c 1 -W 9 192.168.19.1 >/dev/null && echo TAP
+                udhcpc -i eth1 -n -q -s /bin/udhcpc-script >/dev/null 2>&1
+                ping -c 1 -W 9 10.0.2.2 >/dev/null && echo USER
+                exit 9'
+            """
+        let done = try Program.run(
+            ["-rn", "sh", "-c", script, try #require(Program.path)], program: "unshare")
+        if done.output.contains("NO TUN") || done.errors.contains("unshare") {
+            try Test.cancel("no TAP in a network namespace here: \(done.errors)")
+        }
+        #expect(done.status == 9, "\(done)")
+        #expect(done.output == "TAP\nUSER\n", "\(done)")
+    }
+
     @Test("two folders, and the network")
     func more() throws {
         try Program.withFolder { folder in
