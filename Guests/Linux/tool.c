@@ -405,7 +405,8 @@ static int do_window(char **w) {
     uint32_t left = w[1] ? parse(w[1]) : 1;
     for (uint32_t attempt = 0; left > 0 && attempt < 600; attempt++) {
         CALL3(ioctl, 0, 0x5413, size);  // TIOCGWINSZ
-        if (attempt == 0 || size[0] != old[0] || size[1] != old[1]) {
+        // The kernel may not know it yet.
+        if ((size[0] | size[1]) != 0 && (size[0] != old[0] || size[1] != old[1])) {
             text("WINDOW ");
             number(size[1]);
             text(" ");

@@ -194,11 +194,12 @@ struct LinuxDeviceTests {
         .enabled(if: !terminals.isEmpty, "no vmlinux of Linux 4.0 to 4.13"), arguments: terminals)
     func window(kernel: InventoryKernel) throws {
         let terminal = try #require(PseudoTerminal(columns: 100, rows: 40))
-        let image = ScratchFile(Data(try initrd("winsize 2\npoweroff\n")))
+        let isTold = kernel.version?.survivesConsoleChanges == true
+        let image = ScratchFile(Data(try initrd((isTold ? "winsize 2" : "sleep 1") + "\npoweroff\n")))
         let process = try terminal.run(
             try #require(RunningProgram.path),
             ["--timeout=60", "--initrd=" + image.path, "32m", kernel.path, "console=hvc0", "quiet"])
-        if kernel.version?.survivesConsoleChanges == true {
+        if isTold {
             #expect(terminal.wait(for: "WINDOW 100 40"), "\(terminal.text)")
             terminal.resize(columns: 132, rows: 50)
             kill(process.processIdentifier, SIGWINCH)
