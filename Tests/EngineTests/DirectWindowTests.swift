@@ -195,7 +195,7 @@ struct DirectWindowTests {
         }
     }
 
-    @Test("what is forgotten as a whole and is still there stays; what has moved is where it has moved to")
+    @Test("what is forgotten as a whole is found again; what has moved is where it has moved to")
     func forgotten() async {
         await #expect(processExitsWith: .success) {
             // mov eax,[first]; mov ebx,[second]
@@ -207,17 +207,13 @@ struct DirectWindowTests {
                 try $0.memory.write(UInt32(33), at: 0x7_0000)
             }
             LinearMapGuest.check(guest.cpu[r32: GPR.ebx], 33)
-            let mapped = LinearMapGuest.count(guest, .directPagesMapped)
             // Behind the back of the tables, then as CR4 and FLUSH_TLB do it.
             try guest.memory.write(
                 0x6_0063 as UInt32, at: UInt64(LinearMapGuest.kernelTable + 0x50 * 4))
-            let cpu = guest.cpu
-            guest.storage.tables.flushAll { cpu.fillAhead($0 << 12) }
-            LinearMapGuest.check(LinearMapGuest.count(guest, .directPagesUnmapped), 1)
+            guest.storage.tables.flushAll()
             LinearMapGuest.check(LinearMapGuest.again(guest), UserGuest.done)
             LinearMapGuest.check(guest.cpu[r32: GPR.eax], 22)
             LinearMapGuest.check(guest.cpu[r32: GPR.ebx], 33)
-            LinearMapGuest.check(LinearMapGuest.count(guest, .directPagesMapped), mapped)
         }
     }
 

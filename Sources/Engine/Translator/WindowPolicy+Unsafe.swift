@@ -155,10 +155,6 @@ final class WindowPolicy: TranslationObserver {
 
     func forgottenShared() {
         direct.unmapAll()
-        forgottenSharedOfUsers()
-    }
-
-    func forgottenSharedOfUsers() {
         for space in spaces {
             guard let window = window(space) else { continue }
             let removed = window.unmap(0, count: UInt32(Window.pages))

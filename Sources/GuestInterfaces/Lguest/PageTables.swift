@@ -36,11 +36,7 @@ extension LguestInterface {
     }
 
     func flushTLB(everything: Bool, _ cpu: CPU) {
-        if everything {
-            cpu.owner.tables.flushAll { cpu.fillAhead($0 << 12) }
-        } else {
-            cpu.owner.tables.flushPrivate()
-        }
+        if everything { cpu.owner.tables.flushAll() } else { cpu.owner.tables.flushPrivate() }
     }
 
     /// SET_PTE. The value is not looked at: the guest has stored it already, and announces 0 where it only

@@ -270,12 +270,14 @@ public final class TranslationTables {
         tell(first, count, space)
     }
 
-    private func flush(_ space: AddressSpaceTables, refill: ((UInt32) -> Void)? = nil) {
-        // Pages of the linear map may have been global once.
-        let hasLinear = sharedPage == UInt32(TranslationTables.pages) && linearOrigin < sharedPage
-        let linear = hasLinear ? linearRights(space.journal) : []
+    private func flush(_ space: AddressSpaceTables) {
+        if sharedPage == UInt32(TranslationTables.pages) && linearOrigin < sharedPage {
+            // A page of the linear map that was global once and is not now.
+            for page in space.journal.all where page >= linearOrigin && linearJournal.contains(page) {
+                observer?.forgottenShared(first: page, count: 1)
+            }
+        }
         space.flush()
-        restore(linear, refill)
         if space.window != 0 { observer?.forgotten(page: 0, count: sharedPage, of: space) }
     }
 
@@ -293,64 +295,17 @@ public final class TranslationTables {
         }
     }
 
-    /// A page of RAM at its place in the linear map, and what the kernel may do with it by the tables.
-    private typealias LinearPage = (page: UInt32, rights: UInt8)
+    /// Forgets everything below the shared base in the current address space.
+    public func flushPrivate() { flush(current) }
 
-    private func linearRights(_ journal: PageJournal) -> [LinearPage] {
-        var found: [LinearPage] = []
-        for page in journal.all where page &- linearOrigin < ramPages {
-            found.append((page, rightsInLinearMap(page)))
-        }
-        return found
-    }
-
-    /// 0 where something else is there.
-    private func rightsInLinearMap(_ page: UInt32) -> UInt8 {
-        let index = Int(page & 0xFFFFF)
-        // SAFETY: the tables have an entry for each page.
-        let entry = current.kernelRead[index]
-        guard entry &+ UInt(page) << 12 == ram &+ UInt(page &- linearOrigin) << 12 else { return 0 }
-        return current.kernelWrite[index] == entry ? 2 : 1
-    }
-
-    /// Pages of the linear map that are looked up again at once when they are forgotten.
-    private static let refillLimit = 1 << 14
-
-    /// After these pages have been forgotten: most often they are still where they were, as a processor that looks ahead
-    /// would find. Tells of those that are not.
-    private func restore(_ linear: [LinearPage], _ refill: ((UInt32) -> Void)?) {
-        guard let refill, linear.count <= TranslationTables.refillLimit else {
-            if !linear.isEmpty { observer?.forgottenShared(first: linearOrigin, count: UInt64(ramPages)) }
-            return
-        }
-        for (page, rights) in linear {
-            if rights != 0 { refill(page) }
-            if rights == 0 || rightsInLinearMap(page) != rights {
-                observer?.forgottenShared(first: page, count: 1)
-            }
-        }
-    }
-
-    /// Forgets everything below the shared base in the current address space. `refill` fills the entry of a page by the
-    /// page tables as they are now.
-    public func flushPrivate(refill: ((UInt32) -> Void)? = nil) { flush(current, refill: refill) }
-
-    /// Forgets everything. `refill` as above.
-    public func flushAll(refill: ((UInt32) -> Void)? = nil) {
-        for space in spaces { flush(space, refill: refill) }
+    /// Forgets everything.
+    public func flushAll() {
+        for space in spaces { flush(space) }
         for page in sharedJournal.all { current.clear(Int(page)) }
         sharedJournal.removeAll()
-        let linear =
-            refill != nil && linearJournal.count <= TranslationTables.refillLimit
-            ? linearRights(linearJournal) : nil
         for page in linearJournal.all { current.clear(Int(page)) }
         linearJournal.removeAll()
-        if let linear {
-            restore(linear, refill)
-            observer?.forgottenSharedOfUsers()
-        } else {
-            observer?.forgottenShared()
-        }
+        observer?.forgottenShared()
     }
 
     /// Forgets the pages in `[first, first + count)` of the current address space.
@@ -384,8 +339,6 @@ public protocol TranslationObserver: AnyObject {
     func replaced(_ space: AddressSpaceTables)
     /// Everything that all address spaces share.
     func forgottenShared()
-    /// The same as far as user code has it.
-    func forgottenSharedOfUsers()
     /// Pages from `first` on that all address spaces share.
     func forgottenShared(first: UInt32, count: UInt64)
     /// The page frame at this host address may not be written directly any more.

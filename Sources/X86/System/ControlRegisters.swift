@@ -74,9 +74,9 @@ extension CPU {
         system.cr3 = value
         // Global pages, those of a kernel, stay (Intel SDM volume 3, 4.10.4.1).
         if system.cr4 & ControlBits.pge != 0 {
-            owner.tables.flushPrivate { fillAhead($0 << 12) }
+            owner.tables.flushPrivate()
         } else {
-            owner.tables.flushAll { fillAhead($0 << 12) }
+            owner.tables.flushAll()
         }
     }
 
@@ -91,9 +91,7 @@ extension CPU {
         if turnsOn && system.cr0 & ControlBits.pg != 0 { try loadPDPTEs(system.cr3) }
         let changed = system.cr4 ^ value
         system.cr4 = value
-        if changed & (ControlBits.pse | ControlBits.pae | ControlBits.pge) != 0 {
-            owner.tables.flushAll { fillAhead($0 << 12) }
-        }
+        if changed & (ControlBits.pse | ControlBits.pae | ControlBits.pge) != 0 { owner.tables.flushAll() }
     }
 
     private func loadPDPTEs(_ cr3: UInt32) throws(Fault) {
