@@ -25,11 +25,8 @@ enum EmbeddedConfiguration {
         let area = first..<max(first, min(range.upperBound, first + limit))
         guard let last = try file.firstOffset(of: end, in: area), last > first + 18 else { return nil }
         let packed = try file.bytes(first, count: last - first)
-        // gzip ends in the size of what it holds.
-        guard packed.starts(with: PayloadFormat.gzip.magic),
-            let size: UInt32 = packed.littleEndian(at: packed.count - 4), size <= limit,
-            let bytes = Decompressor.unpack(packed, .gzip, size: Int(size))
-        else { return nil }
-        return bytes.split(separator: 10).map { String(decoding: $0, as: UTF8.self).asOneLine }
+        return Decompressor.unpackGzip(packed, limit: Int(limit))?.split(separator: 10).map {
+            String(decoding: $0, as: UTF8.self).asOneLine
+        }
     }
 }

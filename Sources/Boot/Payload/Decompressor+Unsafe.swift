@@ -4,10 +4,20 @@
 // the caller allows, and memory has a limit where the format could ask for much.
 
 import CCompression
+import Support
 
 enum Decompressor {
     /// What liblzma may use, in bytes: its largest preset needs 65 MiB.
     private static let memoryLimit: UInt64 = 256 << 20
+
+    /// The contents of `packed`, a gzip file, which ends in the size of what it holds; nil when it is none, or damaged, or
+    /// has more than `limit` bytes inside.
+    static func unpackGzip(_ packed: [UInt8], limit: Int) -> [UInt8]? {
+        guard packed.starts(with: PayloadFormat.gzip.magic),
+            let size: UInt32 = packed.littleEndian(at: packed.count - 4), size <= limit
+        else { return nil }
+        return unpack(packed, .gzip, size: Int(size))
+    }
 
     /// The contents of `packed`; nil when it is damaged or has not exactly `size` bytes.
     static func unpack(_ packed: [UInt8], _ format: PayloadFormat, size: Int) -> [UInt8]? {

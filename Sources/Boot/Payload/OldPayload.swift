@@ -32,10 +32,7 @@ enum OldPayload {
         _ start: UInt64, _ count: UInt64, in file: InputFile
     ) throws(LguestError) -> [UInt8]? {
         guard count > 18, file.contains(start, count: count) else { return nil }
-        let packed = try file.bytes(start, count: count)
-        // gzip ends in the size of what it holds.
-        guard let size: UInt32 = packed.littleEndian(at: packed.count - 4), size > 0, size <= Payload.limit
-        else { return nil }
-        return Decompressor.unpack(packed, .gzip, size: Int(size))
+        let bytes = Decompressor.unpackGzip(try file.bytes(start, count: count), limit: Payload.limit)
+        return bytes?.isEmpty == true ? nil : bytes
     }
 }

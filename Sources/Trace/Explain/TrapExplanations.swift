@@ -156,7 +156,8 @@ public enum TrapExplanations {
             .trap, ["reserved"] + ([9, 15] + Array(20...30)).flatMap { [String($0), "trap \($0)"] },
             "a vector that the processor keeps for itself",
             use: """
-                Vectors below 32 belong to the processor. Later ones than the guest's have given some a meaning: 20 virtualization,                 21 control-flow protection, 28 to 30 AMD's; 9 was the coprocessor's, 15 never had one. Here none of them is \
+                Vectors below 32 belong to the processor. Later ones than the guest's have given some a meaning: 20 virtualization, \
+                21 control-flow protection, 28 to 30 AMD's; 9 was the coprocessor's, 15 never had one. Here none of them is \
                 raised, except by an INT instruction with that number.
                 """,
             native: "Raised where the feature is there and turned on.",

@@ -24,9 +24,15 @@ public struct KernelExports {
     /// there is no such list.
     public init?(in memory: [UInt8], linear: UInt32) {
         guard memory.count >= 64 else { return nil }
+        // A few places are enough.
+        var names: [Int] = []
+        while names.count < 8,
+            let name = memory.firstIndex(of: Self.anchor, from: names.last.map { $0 + 1 } ?? 0)
+        {
+            names.append(name)
+        }
         let entries = memory.withUnsafeBufferPointer { bytes in
-            let image = Image(bytes: bytes, linear: linear)
-            return image.places(of: Self.anchor).flatMap(image.lists).max { $0.count < $1.count }
+            names.flatMap(Image(bytes: bytes, linear: linear).lists).max { $0.count < $1.count }
         }
         // No two things are offered under one name.
         guard let entries, Set(entries.map(\.name)).count >= max(Self.fewest, entries.count * 9 / 10)
@@ -53,19 +59,6 @@ public struct KernelExports {
             guard at >= 0, at <= bytes.count - 4 else { return nil }
             return UInt32(bytes[at]) | UInt32(bytes[at + 1]) << 8 | UInt32(bytes[at + 2]) << 16
                 | UInt32(bytes[at + 3]) << 24
-        }
-
-        /// Where `text` stands; a few places are enough.
-        func places(of text: [UInt8]) -> [Int] {
-            var found: [Int] = []
-            var at = 0
-            while at <= bytes.count - text.count, found.count < 8 {
-                if bytes[at] == text[0], text.indices.allSatisfy({ bytes[at + $0] == text[$0] }) {
-                    found.append(at)
-                }
-                at += 1
-            }
-            return found
         }
 
         /// The lists with an entry whose name is at `name`.

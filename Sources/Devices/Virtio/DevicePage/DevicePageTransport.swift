@@ -61,6 +61,8 @@ public final class DevicePageTransport {
     private var descriptor: DevicePageDescriptor {
         DevicePageDescriptor(format, device, queues: queues, features: offeredFeatures)
     }
+    /// The descriptor of the start: where things are in it never changes.
+    private lazy var places = descriptor
 
     // MARK: The descriptor
 
@@ -68,17 +70,17 @@ public final class DevicePageTransport {
     func writeDescriptor() { try? memory.writeBytes(descriptor.bytes, at: address) }
 
     /// Bytes from `address` on.
-    var descriptorLength: UInt64 { UInt64(descriptor.bytes.count) }
+    var descriptorLength: UInt64 { UInt64(places.bytes.count) }
 
     /// The status byte; the page was checked to be inside memory, so this cannot fail.
     private var status: VirtioStatus {
-        get { VirtioStatus(rawValue: (try? memory.read(address + descriptor.statusOffset)) ?? 0) }
-        set { try? memory.write(newValue.rawValue, at: address + descriptor.statusOffset) }
+        get { VirtioStatus(rawValue: (try? memory.read(address + places.statusOffset)) ?? 0) }
+        set { try? memory.write(newValue.rawValue, at: address + places.statusOffset) }
     }
 
     /// What the guest has accepted of what it was offered.
     private var acceptedFeatures: VirtioFeatures {
-        guard let offset = descriptor.acceptedOffset else { return [] }
+        guard let offset = places.acceptedOffset else { return [] }
         let bits: UInt32 = (try? memory.read(address + offset)) ?? 0
         return VirtioFeatures(rawValue: UInt64(bits)).intersection(offeredFeatures)
     }
@@ -153,7 +155,7 @@ public final class DevicePageTransport {
 
     /// There is no interrupt for this: a driver sees it when it looks.
     private func configurationChanged() {
-        guard let offset = descriptor.configurationOffset else { return }
+        guard let offset = places.configurationOffset else { return }
         try? memory.writeBytes(device.configuration, at: address + offset)
     }
 
