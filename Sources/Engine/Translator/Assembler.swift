@@ -188,6 +188,17 @@ struct Assembler {
         }
     }
 
+    /// SHL or SHR of a 32-bit register. Changes flags.
+    mutating func shift(_ register: Int, right: Bool, _ count: UInt8) {
+        op(0xC1, reg: right ? 5 : 4, .register(register))
+        byte(count)
+    }
+    /// CMP of a byte in memory.
+    mutating func compareByte(_ memory: RM, _ value: UInt8) {
+        op(0x80, reg: 7, memory)
+        byte(value)
+    }
+
     mutating func pushImmediate(_ value: UInt32) {
         byte(0x68)
         word(value)
@@ -250,6 +261,30 @@ struct Assembler {
         byte(0x7F)
         byte(0x9E)  // SAHF
         move64(Host.rax, Host.r9)
+    }
+
+    /// EFLAGS in `to`, of the two places where it is kept. Changes `scratch` and the host's flags.
+    mutating func formFlags(_ layout: StateLayout, to: Int, scratch: Int) {
+        op(0xB7, map: 1, reg: to, field(layout.flagImage))
+        move(scratch, to)
+        shift(to, right: true, 8)
+        alu(4, .register(to), 0xD5)
+        alu(4, .register(scratch), 1)
+        shift(scratch, right: false, 11)
+        op(0x0B, reg: to, .register(scratch))
+        op(0x0B, reg: to, field(layout.eflagsOther))
+    }
+
+    /// Keeps the arithmetic flags of the image in `from`. Changes it, `scratch` and the host's flags.
+    mutating func keepFlags(_ layout: StateLayout, from: Int, scratch: Int) {
+        move(scratch, from)
+        alu(4, .register(scratch), 0xD5)
+        alu(1, .register(scratch), 2)
+        shift(scratch, right: false, 8)
+        shift(from, right: true, 11)
+        alu(4, .register(from), 1)
+        op(0x0B, reg: scratch, .register(from))
+        store(field(layout.flagImage), scratch)
     }
 
     /// Loads CF alone.

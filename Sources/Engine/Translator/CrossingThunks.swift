@@ -17,6 +17,8 @@ struct CrossingThunks {
     /// Flags other than the arithmetic ones with which code may cross: IF, DF, IOPL and ID.
     private static let plainFlags = EFLAGS.interrupt | EFLAGS.df | EFLAGS.iopl | EFLAGS.id | 2
     private static let table = Int32(StateLayout.tableBytes)
+    /// EIP, CS, EFLAGS, ESP and SS.
+    private static let frameBytes: Int32 = 20
 
     init(_ a: inout Assembler, _ layout: StateLayout, common: Common) {
         systemCall = a.here
@@ -61,8 +63,7 @@ struct CrossingThunks {
         a.word(~plainFlags)
         refusals.early.append(a.jump(if: Condition.ne))
         if user {
-            a.op(0x80, reg: 7, a.field(layout.cpl))  // CMP byte
-            a.byte(3)
+            a.compareByte(a.field(layout.cpl), 3)
             refusals.early.append(a.jump(if: Condition.ne))
             // Neither the guest nor a debugger watches for accesses.
             a.load64(Host.r10, a.field(layout.systemReadTable))
@@ -97,6 +98,32 @@ struct CrossingThunks {
         for jump in refusals.early { a.bind(jump) }
         a.call(common.helper)
         a.jump(to: common.resume)
+    }
+
+    // Memory
+
+    /// The entry in `table` of the page of the address in register `address`; refuses where there is none.
+    private static func findPage(
+        _ a: inout Assembler, of address: Int, table: Int, entry: Int, _ refusals: inout [Int]
+    ) {
+        a.move(entry, address)
+        a.shift(entry, right: true, 12)
+        a.load64(entry, .memory(base: table, index: entry, scale: 3, displacement: 0))
+        a.op(0x85, reg: entry, .register(entry), wide: true)
+        refusals.append(a.jump(if: Condition.e))
+    }
+
+    /// The host address in R10 of a frame at the address in register `address`; refuses where it is in two pages, or in
+    /// none of the table. Changes `scratch`.
+    private static func findFrame(
+        _ a: inout Assembler, at address: Int, table: Int, scratch: Int, _ refusals: inout [Int]
+    ) {
+        a.move(scratch, address)
+        a.alu(4, .register(scratch), 0xFFF)
+        a.alu(7, .register(scratch), 0x1000 - frameBytes)
+        refusals.append(a.jump(if: Condition.a))
+        findPage(&a, of: address, table: table, entry: scratch, &refusals)
+        a.lea64(Host.r10, .sum(scratch, address))
     }
 
     // Commitment
@@ -144,7 +171,8 @@ struct CrossingThunks {
         a.store(a.field(to), Host.rax)
     }
 
-    private static func useTables(_ a: inout Assembler, _ layout: StateLayout, fetches: Int32) {
+    /// The table for fetches is in RAX, those for reads and writes are where they belong.
+    private static func useTables(_ a: inout Assembler, _ layout: StateLayout) {
         a.store64(a.field(layout.readTable), Host.readTable)
         a.store64(a.field(layout.writeTable), Host.writeTable)
         a.store64(a.field(layout.executeTable), Host.rax)
@@ -154,14 +182,13 @@ struct CrossingThunks {
     private static func enterKernel(_ a: inout Assembler, _ layout: StateLayout, _ common: Common) {
         let crossing = layout.crossing
         a.op(0x88, reg: Host.rax, a.field(layout.cpl))
-        a.op(0xC1, reg: 4, .register(Host.rax))  // SHL
-        a.byte(16)
+        a.shift(Host.rax, right: false, 16)
         a.alu(1, .register(Host.rax), Int32.min)
         a.store(a.field(layout.segmentKey), Host.rax)
         a.load64(Host.readTable, a.field(layout.systemReadTable))
         a.load64(Host.writeTable, a.field(layout.systemWriteTable))
         a.lea64(Host.rax, .at(Host.readTable, 4 * table))
-        useTables(&a, layout, fetches: 4)
+        useTables(&a, layout)
         recordBranch(&a, layout)
         copy64(&a, crossing.kernelJumps, layout.jumps)
         copy(&a, crossing.kernelPath, crossing.path)
@@ -190,21 +217,12 @@ struct CrossingThunks {
         a.lea64(Host.readTable, .at(Host.readTable, 2 * table))
         a.load64(Host.writeTable, a.field(layout.systemWriteTable))
         a.lea64(Host.writeTable, .at(Host.writeTable, 2 * table))
-        useTables(&a, layout, fetches: 5)
+        useTables(&a, layout)
         recordBranch(&a, layout)
         copy64(&a, crossing.userJumps, layout.jumps)
         copy(&a, crossing.userPath, crossing.path)
         copy64(&a, crossing.userWindow, layout.window)
-        if common.hasWindows {
-            a.op(0x85, reg: Host.rax, .register(Host.rax), wide: true)
-            let none = a.shortJump(0x74)
-            a.op(0x3B, reg: Host.rax, a.field(crossing.gsBase), wide: true)
-            let same = a.shortJump(0x74)
-            a.writeGSBase(Host.rax)
-            a.store64(a.field(crossing.gsBase), Host.rax)
-            a.bindShort(none)
-            a.bindShort(same)
-        }
+        if common.hasWindows { Thunks.enterWindow(&a, layout, scratch: Host.rax) }
         count(&a, crossing.returns)
         copy64(&a, crossing.stackBase, layout.codeStackBase)
         a.load64(Host.rsp, a.field(crossing.userStack))
@@ -228,32 +246,21 @@ struct CrossingThunks {
         a.bindShort(unwatched)
         // The word that stands for IF shares no page with code.
         a.load64(Host.r10, a.field(gate.virtualFlagCode))
-        a.op(0x80, reg: 7, .at(Host.r10))
-        a.byte(0)
+        a.compareByte(.at(Host.r10), 0)
         refusals.early.append(a.jump(if: Condition.ne))
 
         free(&a, layout)
         a.load(Host.rcx, a.field(gate.stackTop))
-        a.lea(Host.rcx, .at(Host.rcx, -20))
-        a.move(Host.rax, Host.rcx)
-        a.alu(4, .register(Host.rax), 0xFFF)
-        a.alu(7, .register(Host.rax), 0x1000 - 20)
-        refusals.late.append(a.jump(if: Condition.a))
-        a.move(Host.rax, Host.rcx)
-        a.op(0xC1, reg: 5, .register(Host.rax))  // SHR
-        a.byte(12)
+        a.lea(Host.rcx, .at(Host.rcx, -frameBytes))
         a.load64(Host.r10, a.field(layout.systemWriteTable))
-        a.load64(Host.r10, .memory(base: Host.r10, index: Host.rax, scale: 3, displacement: 0))
-        a.op(0x85, reg: Host.r10, .register(Host.r10), wide: true)
-        refusals.late.append(a.jump(if: Condition.e))
-        a.lea64(Host.r10, .sum(Host.r10, Host.rcx))
+        findFrame(&a, at: Host.rcx, table: Host.r10, scratch: Host.rax, &refusals.late)
 
         // The frame.
         a.store(.at(Host.r10), Host.r9)
         a.op(0xB7, map: 1, reg: Host.rax, a.field(layout.segmentSelector(SegmentIndex.cs)))
         a.alu(1, .register(Host.rax), 3)
         a.store(.at(Host.r10, 4), Host.rax)
-        formFlags(&a, layout)
+        a.formFlags(layout, to: Host.r9, scratch: Host.rax)
         a.load64(Host.rax, a.field(gate.virtualFlag))
         a.op(0xF6, reg: 0, .at(Host.rax, 1))  // TEST byte
         a.byte(2)
@@ -279,20 +286,6 @@ struct CrossingThunks {
         a.load(Host.rax, a.field(gate.level))
         enterKernel(&a, layout, common)
         emitRefusals(&a, layout, common, refusals)
-    }
-
-    /// EFLAGS in R9, of the two places where it is kept. Changes RAX.
-    private static func formFlags(_ a: inout Assembler, _ layout: StateLayout) {
-        a.op(0xB7, map: 1, reg: Host.r9, a.field(layout.flagImage))
-        a.move(Host.rax, Host.r9)
-        a.op(0xC1, reg: 5, .register(Host.r9))
-        a.byte(8)
-        a.alu(4, .register(Host.r9), 0xD5)
-        a.alu(4, .register(Host.rax), 1)
-        a.op(0xC1, reg: 4, .register(Host.rax))
-        a.byte(11)
-        a.op(0x0B, reg: Host.r9, .register(Host.rax))
-        a.op(0x0B, reg: Host.r9, a.field(layout.eflagsOther))
     }
 
     /// Selector `offset` behind that of SYSENTER's code segment, at privilege `level`, with the attributes of a flat
@@ -335,8 +328,7 @@ struct CrossingThunks {
     private static func emitSystemExit(_ a: inout Assembler, _ layout: StateLayout, _ common: Common) {
         var refusals = Refusals()
         check(&a, layout, &refusals, user: false)
-        a.op(0x80, reg: 7, a.field(layout.cpl))
-        a.byte(0)
+        a.compareByte(a.field(layout.cpl), 0)
         refusals.early.append(a.jump(if: Condition.ne))
         requireSelector(&a, layout, &refusals)
         free(&a, layout)
@@ -357,23 +349,11 @@ struct CrossingThunks {
         a.op(0x8A, reg: Host.r9, a.field(known.from))
         a.op(0x3A, reg: Host.r9, a.field(layout.cpl))  // CMP byte
         refusals.early.append(a.jump(if: Condition.ne))
-        a.move(Host.r9, Host.esp)
-        a.alu(4, .register(Host.r9), 0xFFF)
-        a.alu(7, .register(Host.r9), 0x1000 - 20)
-        refusals.early.append(a.jump(if: Condition.a))
-        a.move(Host.r9, Host.esp)
-        a.op(0xC1, reg: 5, .register(Host.r9))
-        a.byte(12)
-        a.load64(
-            Host.r10, .memory(base: Host.readTable, index: Host.r9, scale: 3, displacement: 0))
-        a.op(0x85, reg: Host.r10, .register(Host.r10), wide: true)
-        refusals.early.append(a.jump(if: Condition.e))
-        a.lea64(Host.r10, .sum(Host.r10, Host.esp))
+        findFrame(&a, at: Host.esp, table: Host.readTable, scratch: Host.r9, &refusals.early)
 
         free(&a, layout)
         a.load(Host.r9, .at(Host.r10, 4))
-        a.op(0xC1, reg: 4, .register(Host.r9))
-        a.byte(16)
+        a.shift(Host.r9, right: false, 16)
         a.op(0xB7, map: 1, reg: Host.rax, .at(Host.r10, 16))
         a.op(0x0B, reg: Host.r9, .register(Host.rax))
         a.op(0x3B, reg: Host.r9, a.field(known.key))
@@ -407,22 +387,15 @@ struct CrossingThunks {
         let known = layout.returnCache
         a.alu(7, a.field(known.isInMemory), 0)
         let isPrivate = a.jump(if: Condition.e)
-        a.load(Host.rax, a.field(layout.gdtBase))
-        a.move(Host.rcx, Host.rax)
-        a.op(0xC1, reg: 5, .register(Host.rax))
-        a.byte(12)
-        a.load64(
-            Host.rax, .memory(base: Host.readTable, index: Host.rax, scale: 3, displacement: 0))
-        a.op(0x85, reg: Host.rax, .register(Host.rax), wide: true)
-        refusals.late.append(a.jump(if: Condition.e))
+        a.load(Host.rcx, a.field(layout.gdtBase))
+        findPage(&a, of: Host.rcx, table: Host.readTable, entry: Host.rax, &refusals.late)
         a.lea64(Host.rcx, .sum(Host.rcx, Host.rax))
         a.op(0xB6, map: 1, reg: Host.rax, .register(Host.r9))
         a.alu(4, .register(Host.rax), 0xF8)
         a.load64(Host.rax, .sum(Host.rcx, Host.rax))
         a.op(0x3B, reg: Host.rax, a.field(known.stackRaw), wide: true)
         refusals.late.append(a.jump(if: Condition.ne))
-        a.op(0xC1, reg: 5, .register(Host.r9))
-        a.byte(16)
+        a.shift(Host.r9, right: true, 16)
         a.alu(4, .register(Host.r9), 0xF8)
         a.load64(Host.rax, .sum(Host.rcx, Host.r9))
         a.op(0x3B, reg: Host.rax, a.field(known.codeRaw), wide: true)
@@ -444,21 +417,11 @@ struct CrossingThunks {
         a.word(EFLAGS.interrupt)
         refusals.late.append(a.jump(if: Condition.e))
         for field in [layout.cpl, layout.interruptWaits] {
-            a.op(0x80, reg: 7, a.field(field))
-            a.byte(0)
+            a.compareByte(a.field(field), 0)
             refusals.late.append(a.jump(if: Condition.ne))
         }
         a.alu(1, a.field(layout.eflagsOther), Int32(EFLAGS.interrupt))
         a.bind(same)
-        a.move(Host.rax, Host.r9)
-        a.alu(4, .register(Host.rax), 0xD5)
-        a.alu(1, .register(Host.rax), 2)
-        a.op(0xC1, reg: 4, .register(Host.rax))
-        a.byte(8)
-        a.op(0xC1, reg: 5, .register(Host.r9))
-        a.byte(11)
-        a.alu(4, .register(Host.r9), 1)
-        a.op(0x0B, reg: Host.rax, .register(Host.r9))
-        a.store(a.field(layout.flagImage), Host.rax)
+        a.keepFlags(layout, from: Host.r9, scratch: Host.rax)
     }
 }

@@ -52,8 +52,7 @@ extension BlockEmitter {
                 a.word(bytes.loadUnaligned(as: UInt32.self))
                 at += 4
             } else {
-                a.op(0x80, reg: 7, .at(Host.r11, Int32(at)))
-                a.byte(bytes.load(as: UInt8.self))
+                a.compareByte(.at(Host.r11, Int32(at)), bytes.load(as: UInt8.self))
                 at += 1
             }
             stubs.append(a.jump(if: Condition.ne))

@@ -9,15 +9,7 @@ import X86
 extension BlockEmitter {
     func emitPushFlags(_ k: Int) {
         preserveFlags(k)
-        // EFLAGS, of the two places where it is kept.
-        a.op(0xB7, map: 1, reg: Host.r9, a.field(layout.flagImage))
-        a.move(Host.r10, Host.r9)
-        shift(Host.r9, right: true, 8)
-        a.alu(4, .register(Host.r9), 0xD5)
-        a.alu(4, .register(Host.r10), 1)
-        shift(Host.r10, right: false, 11)
-        a.op(0x0B, reg: Host.r9, .register(Host.r10))
-        a.op(0x0B, reg: Host.r9, a.field(layout.eflagsOther))
+        a.formFlags(layout, to: Host.r9, scratch: Host.r10)
         a.alu(4, .register(Host.r9), ~Int32(EFLAGS.rf | EFLAGS.vm))
         a.store(a.field(layout.spill), Host.r9)
         pushing(k) { [self] rm in
@@ -38,14 +30,7 @@ extension BlockEmitter {
         a.alu(4, .register(Host.r10), ~Int32(EFLAGS.arithmetic | 2))
         let changesMore = a.jump(if: Condition.ne)
         let onlyArithmetic = a.here
-        a.move(Host.r10, Host.r9)
-        a.alu(4, .register(Host.r10), 0xD5)
-        a.alu(1, .register(Host.r10), 2)
-        shift(Host.r10, right: false, 8)
-        shift(Host.r9, right: true, 11)
-        a.alu(4, .register(Host.r9), 1)
-        a.op(0x0B, reg: Host.r10, .register(Host.r9))
-        a.store(a.field(layout.flagImage), Host.r10)
+        a.keepFlags(layout, from: Host.r9, scratch: Host.r10)
         a.lea(Host.esp, .at(Host.esp, 4))
         place = .saved
         outOfLine.append { [self] in
@@ -79,14 +64,8 @@ extension BlockEmitter {
     /// or dead.
     private func guardInterruptFlag(_ k: Int, waits: Bool) {
         for field in waits ? [layout.cpl, layout.interruptWaits] : [layout.cpl] {
-            a.op(0x80, reg: 7, a.field(field))  // CMP byte
-            a.byte(0)
+            a.compareByte(a.field(field), 0)
             fallBack(k, if: Condition.ne)
         }
-    }
-
-    private func shift(_ register: Int, right: Bool, _ count: UInt8) {
-        a.op(0xC1, reg: right ? 5 : 4, .register(register))
-        a.byte(count)
     }
 }

@@ -255,15 +255,17 @@ struct Thunks {
         a.load64(Host.rsp, a.field(layout.hostStack))
     }
 
-    /// Makes GS point to the window, if there is one; `always`: even if it seems to. Changes R9 and flags.
-    private static func enterWindow(_ a: inout Assembler, _ layout: StateLayout, always: Bool = false) {
-        a.load64(Host.r9, a.field(layout.window))
-        a.op(0x85, reg: Host.r9, .register(Host.r9), wide: true)
+    /// Makes GS point to the window, if there is one; `always`: even if it seems to. Changes `scratch` and flags.
+    static func enterWindow(
+        _ a: inout Assembler, _ layout: StateLayout, always: Bool = false, scratch: Int = Host.r9
+    ) {
+        a.load64(scratch, a.field(layout.window))
+        a.op(0x85, reg: scratch, .register(scratch), wide: true)
         let none = a.shortJump(0x74)
-        a.op(0x3B, reg: Host.r9, a.field(layout.crossing.gsBase), wide: true)
+        a.op(0x3B, reg: scratch, a.field(layout.crossing.gsBase), wide: true)
         let same = always ? nil : a.shortJump(0x74)
-        a.writeGSBase(Host.r9)
-        a.store64(a.field(layout.crossing.gsBase), Host.r9)
+        a.writeGSBase(scratch)
+        a.store64(a.field(layout.crossing.gsBase), scratch)
         if let same { a.bindShort(same) }
         a.bindShort(none)
     }

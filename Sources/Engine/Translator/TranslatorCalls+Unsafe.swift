@@ -118,12 +118,6 @@ extension Translator {
         helperCounts[record.instruction.operation.number] &+= 1
         let left = Int(record.left)
         cpu.eip = record.eip
-        if record.instruction.operation == .iret && record.instruction.operandSize == 4,
-            let image = cpu.returnAsBefore()
-        {
-            cpu.system.translator.flagImage = CPU.flagImage(of: image)
-            return resume(eip: cpu.eip, notRun: left - 1, endsBlock: record.endsBlock)
-        }
         cpu.setFlagImage(cpu.system.translator.flagImage)
         let source = cpu[r32: GPR.esi] >> 12
         let destination = cpu[r32: GPR.edi] >> 12

@@ -8,7 +8,7 @@ extension CPU {
     static let mxcsrMask: UInt32 = 0xFFFF
     /// 32 bytes of header, eight x87 and eight XMM registers, in 8-byte words; what follows in the
     /// 512 bytes is left alone.
-    private static let imageWords = 36
+    static let imageWords = 36
 
     private func fxAddress(_ i: Instruction, write: Bool) throws(Fault) -> UInt32 {
         try requireX87()

@@ -64,8 +64,7 @@ extension CPU {
 
     /// Where user code of the current address space is to run: its window, or 0 for flat tables.
     public var wantedWindow: UInt {
-        let tables = owner.tables
-        return cpl == 3 && system.readTable != tables.empty ? tables.current.window : 0
+        cpl == 3 && !looksAtEachAccess ? userWindow : 0
     }
 
     /// Window of the current address space's user code, or 0.
@@ -93,11 +92,10 @@ extension CPU {
 
     /// The arithmetic flags in the form in which generated code saves them.
     @inline(__always)
-    public var flagImage: UInt32 { CPU.flagImage(of: eflags) }
-
-    /// The same for an EFLAGS image.
-    @inline(__always)
-    public static func flagImage(of value: UInt32) -> UInt32 { (value & 0xD5 | 2) << 8 | (value >> 11) & 1 }
+    public var flagImage: UInt32 {
+        let value = eflags
+        return (value & 0xD5 | 2) << 8 | (value >> 11) & 1
+    }
 
     /// The reverse.
     @inline(__always)
@@ -156,9 +154,9 @@ public struct StateLayout: Sendable {
     public let sysenterCS = StateLayout.offset(\.sysenterCS)
     public let sysenterESP = StateLayout.offset(\.sysenterESP)
     public let sysenterEIP = StateLayout.offset(\.sysenterEIP)
-    public let systemCall = GateLayout(StateLayout.offset(\.systemCall))
-    public let crossing = CrossingLayout(StateLayout.offset(\.translator.crossing))
-    public let returnCache = ReturnLayout(StateLayout.offset(\.returnCache))
+    public let systemCall = FieldOffsets<SystemCallGate>(StateLayout.offset(\.systemCall))
+    public let crossing = FieldOffsets<CrossingState>(StateLayout.offset(\.translator.crossing))
+    public let returnCache = FieldOffsets<CachedReturn>(StateLayout.offset(\.returnCache))
     /// Bytes between two flat tables of an address space, which lie in this order: the kernel's for reads and writes, the
     /// user's for both, the kernel's for fetches, the user's.
     public static let tableBytes = AddressSpaceTables.tableBytes
@@ -185,66 +183,12 @@ private func offsetOf<T>(_ path: PartialKeyPath<T>) -> Int {
     return offset
 }
 
-/// Offsets of the fields of `SystemCallGate` in `CPUState`.
-public struct GateLayout: Sendable {
-    public let isPrepared, target, stackTop, level, code, stack, virtualFlag, virtualFlagCode,
-        clearsVirtualFlag,
-        delivered, watched: Int
+/// Offsets of the fields of a structure inside `CPUState`, by their names.
+@dynamicMemberLookup
+public struct FieldOffsets<Structure>: Sendable {
+    private let start: Int
 
-    init(_ start: Int) {
-        func at(_ path: PartialKeyPath<SystemCallGate>) -> Int { start + offsetOf(path) }
-        isPrepared = at(\.isPrepared)
-        target = at(\.target)
-        stackTop = at(\.stackTop)
-        level = at(\.level)
-        code = at(\.code)
-        stack = at(\.stack)
-        virtualFlag = at(\.virtualFlag)
-        virtualFlagCode = at(\.virtualFlagCode)
-        clearsVirtualFlag = at(\.clearsVirtualFlag)
-        delivered = at(\.delivered)
-        watched = at(\.watched)
-    }
-}
+    init(_ start: Int) { self.start = start }
 
-/// Offsets of the fields of `CrossingState` in `CPUState`.
-public struct CrossingLayout: Sendable {
-    public let isAllowed, path, kernelPath, userPath, kernelJumps, userJumps, userWindow, tables, gsBase,
-        stackBase,
-        lowestKernelStack, userStack, onKernelStack, entries, returns: Int
-
-    init(_ start: Int) {
-        func at(_ path: PartialKeyPath<CrossingState>) -> Int { start + offsetOf(path) }
-        isAllowed = at(\.isAllowed)
-        path = at(\.path)
-        kernelPath = at(\.kernelPath)
-        userPath = at(\.userPath)
-        kernelJumps = at(\.kernelJumps)
-        userJumps = at(\.userJumps)
-        userWindow = at(\.userWindow)
-        tables = at(\.tables)
-        gsBase = at(\.gsBase)
-        stackBase = at(\.stackBase)
-        lowestKernelStack = at(\.lowestKernelStack)
-        userStack = at(\.userStack)
-        onKernelStack = at(\.onKernelStack)
-        entries = at(\.entries)
-        returns = at(\.returns)
-    }
-}
-
-/// Offsets of the fields of `CachedReturn` in `CPUState`.
-public struct ReturnLayout: Sendable {
-    public let key, from, isInMemory, code, stack, codeRaw, stackRaw: Int
-
-    init(_ start: Int) {
-        func at(_ path: PartialKeyPath<CachedReturn>) -> Int { start + offsetOf(path) }
-        key = at(\.key)
-        from = at(\.from)
-        isInMemory = at(\.isInMemory)
-        code = at(\.code)
-        stack = at(\.stack)
-        codeRaw = at(\.codeRaw)
-        stackRaw = at(\.stackRaw)
-    }
+    public subscript<Value>(dynamicMember path: KeyPath<Structure, Value>) -> Int { start + offsetOf(path) }
 }

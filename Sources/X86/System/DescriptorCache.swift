@@ -22,15 +22,15 @@ public struct CachedSegment: BitwiseCopyable, Sendable {
 /// What a return to a less privileged code segment loads.
 public struct CachedReturn: BitwiseCopyable, Sendable {
     /// CS in the upper half, SS in the lower; 0 is none.
-    var key: UInt32 = 0
+    public internal(set) var key: UInt32 = 0
     /// Privilege before the return.
-    var from: UInt8 = 0
+    public internal(set) var from: UInt8 = 0
     /// Whether the table is in guest memory, in one page: then these are its two descriptors, as they were.
-    var isInMemory: UInt32 = 0
-    var codeRaw: UInt64 = 0
-    var stackRaw: UInt64 = 0
-    var code = SegmentRegister()
-    var stack = SegmentRegister()
+    public internal(set) var isInMemory: UInt32 = 0
+    public internal(set) var codeRaw: UInt64 = 0
+    public internal(set) var stackRaw: UInt64 = 0
+    public internal(set) var code = SegmentRegister()
+    public internal(set) var stack = SegmentRegister()
 }
 
 extension CPU {
