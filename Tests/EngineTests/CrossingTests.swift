@@ -162,12 +162,17 @@ struct CrossingTests {
 
     @Test("user code does not return to where the kernel has called from", arguments: kinds)
     func returns(_ kind: UserGuest.Kind) throws {
-        // The kernel: call L; L: add esp,4; iret. User code then: push L; ret.
+        // The kernel: call F; L: iret; F: test cl,1; jne 1f; ret; 1: add esp,4; iret. It returns to L, or leaves the call
+        // behind, in turn. User code: L: int 0x80; push [0x3000+4*ecx]; ret; next: dec ecx; jne L. It has returned often
+        // to `next`, all blocks are linked, when it returns to the kernel's L, with the call just left behind.
         let place = CrossingGuest.kernel + 5
-        let guest = try CrossingGuest(
-            kind, level: 1,
-            user: CrossingGuest.loop(20, [0xCD, 0x80]) + [0x68] + little(place) + [0xC3],
-            kernel: [0xE8, 0, 0, 0, 0, 0x83, 0xC4, 4] + CrossingGuest.iret)
+        let kernel: [UInt8] = [0xE8, 1, 0, 0, 0, 0xCF, 0xF6, 0xC1, 1, 0x75, 1, 0xC3, 0x83, 0xC4, 4, 0xCF]
+        let body: [UInt8] = [0xCD, 0x80, 0xFF, 0x34, 0x8D] + little(0x3000) + [0xC3]
+        let guest = try CrossingGuest(kind, level: 1, user: CrossingGuest.loop(20, body), kernel: kernel)
+        let next = UInt32(0x1005 + body.count)
+        for round in 1...20 {
+            try guest.guest.memory.write(round == 1 ? place : next, at: UInt64(0x3000 + 4 * round))
+        }
         try guest.prepare()
         let fault = Fault(vector: Vector.pageFault, errorCode: 5, address: place)
         #expect(guest.guest.run(from: 0x1000) == .exception(fault))
