@@ -210,7 +210,7 @@ struct DirectWindowTests {
             // Behind the back of the tables, then as CR4 and FLUSH_TLB do it.
             try guest.memory.write(
                 0x6_0063 as UInt32, at: UInt64(LinearMapGuest.kernelTable + 0x50 * 4))
-            guest.storage.tables.flushAll()
+            guest.cpu.flushWhatMayHaveChanged()
             LinearMapGuest.check(LinearMapGuest.again(guest), UserGuest.done)
             LinearMapGuest.check(guest.cpu[r32: GPR.eax], 22)
             LinearMapGuest.check(guest.cpu[r32: GPR.ebx], 33)

@@ -179,7 +179,7 @@ extension CPU {
                 owner.tables.fill(
                     page: linear >> 12, host: UInt(bitPattern: memory.base + Int(translation.frame)),
                     user: translation.user, write: writable, execute: access == .execute,
-                    global: translation.isGlobal)
+                    global: translation.isGlobal, path: translation.path)
             }
         }
         return translation.frame
@@ -195,7 +195,8 @@ extension CPU {
         owner.tables.fill(
             page: page, host: UInt(bitPattern: memory.base + Int(translation.frame)), user: translation.user,
             write: writable && !guarded.contains(.writes),
-            execute: access == .execute && !debugPoints.guardsCode(page: page), global: translation.isGlobal)
+            execute: access == .execute && !debugPoints.guardsCode(page: page), global: translation.isGlobal,
+            path: translation.path)
     }
 
     /// Reads 1, 2, 4 or 8 bytes that lie within one page.

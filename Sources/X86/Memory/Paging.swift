@@ -62,6 +62,8 @@ public struct Translation: Equatable, Sendable {
     public var userWritable: Bool
     /// Loads of CR3 do not forget it.
     public var isGlobal = false
+    /// The entries that say so, with paging on.
+    public var path: TablePath?
 }
 
 extension CPU {
@@ -104,16 +106,20 @@ extension CPU {
             guard top & 0x3E_0000 == 0 else {
                 throw pageFault(linear, access, user, present: true, reserved: true)
             }
-            return try finish(linear, access, user, rights: top, leaf: top, at: directory, wide: false, frame)
+            var result = try finish(
+                linear, access, user, rights: top, leaf: top, at: directory, wide: false, frame)
+            result.path = TablePath(directory: top | PageEntry.accessed, entry: nil, isWide: false)
+            return result
         }
         let tableEntry = top & 0xFFFF_F000 + UInt64(linear >> 12 & 0x3FF) * 4
         let leaf = UInt64(readPhysical32(tableEntry))
         guard leaf & PageEntry.present != 0 else {
             throw pageFault(linear, access, user, present: false)
         }
-        let result = try finish(
+        var result = try finish(
             linear, access, user, rights: top & leaf, leaf: leaf, at: tableEntry, wide: false,
             leaf & 0xFFFF_F000)
+        result.path = TablePath(directory: top | PageEntry.accessed, entry: tableEntry, isWide: false)
         markAccessed(top, at: directory, wide: false)
         return result
     }
@@ -143,8 +149,10 @@ extension CPU {
                 throw pageFault(linear, access, user, present: true, reserved: true)
             }
             let frame = middle & PageEntry.paeFrame & ~0x1F_FFFF | UInt64(linear & 0x001F_F000)
-            return try finish(
+            var result = try finish(
                 linear, access, user, rights: middle, leaf: middle, at: directory, wide: true, frame)
+            result.path = TablePath(directory: middle | PageEntry.accessed, entry: nil, isWide: true)
+            return result
         }
         let tableEntry = middle & PageEntry.paeFrame + UInt64(linear >> 12 & 0x1FF) * 8
         let leaf = readPhysical64(tableEntry)
@@ -156,9 +164,10 @@ extension CPU {
         }
         // Rights are and-ed over the levels; no-execute is or-ed.
         let rights = middle & leaf & ~PageEntry.noExecute | (middle | leaf) & PageEntry.noExecute
-        let result = try finish(
+        var result = try finish(
             linear, access, user, rights: rights, leaf: leaf, at: tableEntry, wide: true,
             leaf & PageEntry.paeFrame)
+        result.path = TablePath(directory: middle | PageEntry.accessed, entry: tableEntry, isWide: true)
         markAccessed(middle, at: directory, wide: true)
         return result
     }

@@ -18,29 +18,43 @@ extension CPU {
 
     /// The entry that maps `linear` to a page of any size, and the physical address behind it; nil where nothing is
     /// mapped.
-    private func peekLeaf(_ linear: UInt32) -> (entry: UInt64, address: UInt64)? {
+    func peekLeaf(_ linear: UInt32) -> (entry: UInt64, address: UInt64)? {
+        guard let directory = peekDirectory(linear) else { return nil }
+        if system.cr4 & ControlBits.pae != 0 {
+            if directory & PageEntry.large != 0 {
+                return (directory, directory & PageEntry.paeFrame & ~0x1F_FFFF | UInt64(linear & 0x1F_FFFF))
+            }
+            let leaf = readPhysical64(directory & PageEntry.paeFrame + UInt64(linear >> 12 & 0x1FF) * 8)
+            return leaf & PageEntry.present != 0
+                ? (leaf, leaf & PageEntry.paeFrame | UInt64(linear & 0xFFF)) : nil
+        }
+        if directory & PageEntry.large != 0 && system.cr4 & ControlBits.pse != 0 {
+            return (directory, directory & 0xFFC0_0000 | UInt64(linear & 0x3F_FFFF))
+        }
+        let leaf = readPhysical32(directory & 0xFFFF_F000 + UInt64(linear >> 12 & 0x3FF) * 4)
+        return leaf & 1 != 0 ? (UInt64(leaf), UInt64(leaf & 0xFFFF_F000 | linear & 0xFFF)) : nil
+    }
+
+    /// The page directory's entry for `linear`, or nil where it is not present.
+    private func peekDirectory(_ linear: UInt32) -> UInt64? {
+        let entry: UInt64
         if system.cr4 & ControlBits.pae != 0 {
             let pointer =
                 system.walksTopLevelInMemory
                 ? readPhysical64(UInt64(system.cr3 & ~31) + UInt64(linear >> 30) * 8)
                 : system.pdpte[Int(linear >> 30)]
             guard pointer & PageEntry.present != 0 else { return nil }
-            let middle = readPhysical64(pointer & PageEntry.paeFrame + UInt64(linear >> 21 & 0x1FF) * 8)
-            guard middle & PageEntry.present != 0 else { return nil }
-            if middle & PageEntry.large != 0 {
-                return (middle, middle & PageEntry.paeFrame & ~0x1F_FFFF | UInt64(linear & 0x1F_FFFF))
-            }
-            let leaf = readPhysical64(middle & PageEntry.paeFrame + UInt64(linear >> 12 & 0x1FF) * 8)
-            return leaf & PageEntry.present != 0
-                ? (leaf, leaf & PageEntry.paeFrame | UInt64(linear & 0xFFF)) : nil
+            entry = readPhysical64(pointer & PageEntry.paeFrame + UInt64(linear >> 21 & 0x1FF) * 8)
+        } else {
+            entry = UInt64(readPhysical32(UInt64(system.cr3 & ~0xFFF) + UInt64(linear >> 22) * 4))
         }
-        let top = readPhysical32(UInt64(system.cr3 & ~0xFFF) + UInt64(linear >> 22) * 4)
-        guard top & 1 != 0 else { return nil }
-        if top & 0x80 != 0 && system.cr4 & ControlBits.pse != 0 {
-            return (UInt64(top), UInt64(top & 0xFFC0_0000 | linear & 0x3F_FFFF))
-        }
-        let leaf = readPhysical32(UInt64(top & 0xFFFF_F000) + UInt64(linear >> 12 & 0x3FF) * 4)
-        return leaf & 1 != 0 ? (UInt64(leaf), UInt64(leaf & 0xFFFF_F000 | linear & 0xFFF)) : nil
+        return entry & PageEntry.present != 0 ? entry : nil
+    }
+
+    /// Forgets cached translations as a flush of everything asks for: all but those of the kernel's linear map that its
+    /// page tables have not stopped to say.
+    public func flushWhatMayHaveChanged() {
+        owner.tables.flushAll { linear in peekDirectory(linear).map { $0 | PageEntry.accessed } }
     }
 
     /// Fills the flat tables for the page of `linear` ahead of its use by the kernel, if that changes nothing that the

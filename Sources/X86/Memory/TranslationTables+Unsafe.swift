@@ -35,6 +35,8 @@ public final class TranslationTables {
     private let sharedJournal = PageJournal()
     /// The same for pages of RAM at their place in the kernel's linear map, which need no search.
     private let linearJournal: PageJournal
+    /// What the page tables said of those.
+    private let linearRegions: LinearRegions
     /// Host address of the RAM, and its pages.
     private let ram: UInt
     private let ramPages: UInt32
@@ -63,6 +65,7 @@ public final class TranslationTables {
         ram = UInt(bitPattern: memory.base)
         ramPages = UInt32(memory.pageCount)
         linearJournal = PageJournal(capacity: memory.pageCount)
+        linearRegions = LinearRegions(memory: memory)
         current = try AddressSpaceTables()
         spaces = [current]
         empty = try AddressSpaceTables.reserve(bytes: AddressSpaceTables.tableBytes)
@@ -208,15 +211,20 @@ public final class TranslationTables {
     // Filling
 
     /// Fills the entries of `page` that the access rights allow. `host` is the host address of the
-    /// page's first byte. `global`: survives a change of address space wherever it lies.
-    func fill(page: UInt32, host: UInt, user: Bool, write: Bool, execute: Bool, global: Bool = false) {
+    /// page's first byte. `global`: survives a change of address space wherever it lies. `path`: the entries that say so.
+    func fill(
+        page: UInt32, host: UInt, user: Bool, write: Bool, execute: Bool, global: Bool = false,
+        path: TablePath? = nil
+    ) {
         let index = Int(page & 0xFFFFF)
         let entry = host &- (UInt(page) << 12)
         let tables = current
+        let isLinear = page >= sharedPage || global ? host &- ram == UInt(page &- linearOrigin) << 12 : false
+        if isLinear { linearRegions.note(page, path) }
         // SAFETY: `index` is below 2^20, the capacity of each table; the journals are flushed
         // before they are full.
         if tables.kernelRead[index] == 0 {
-            if page >= sharedPage || global, host &- ram == UInt(page &- linearOrigin) << 12 {
+            if isLinear {
                 linearJournal.add(page)
             } else if page >= sharedPage || global {
                 if page < sharedPage { noteGlobal(page, host) }
@@ -305,7 +313,31 @@ public final class TranslationTables {
         sharedJournal.removeAll()
         for page in linearJournal.all { current.clear(Int(page)) }
         linearJournal.removeAll()
+        linearRegions.removeAll()
         observer?.forgottenShared()
+    }
+
+    /// Forgets everything but what the page tables still say of the kernel's linear map. `directory` is the page
+    /// directory's entry for a linear address now.
+    func flushAll(directory: (UInt32) -> UInt64?) {
+        for space in spaces { flush(space) }
+        for page in sharedJournal.all { current.clear(Int(page)) }
+        sharedJournal.removeAll()
+        for space in spaces where space.window != 0 {
+            let count = UInt32(TranslationTables.pages) - sharedPage
+            observer?.forgotten(page: sharedPage, count: count, of: space)
+        }
+        let dropped = linearRegions.dropChanged(directory: directory)
+        guard !dropped.isEmpty else { return }
+        linearJournal.filter { page in
+            if linearRegions.isUsed(page) { return true }
+            current.clear(Int(page))
+            return false
+        }
+        for number in dropped {
+            observer?.forgottenShared(
+                first: UInt32(number) * LinearRegions.pages, count: UInt64(LinearRegions.pages))
+        }
     }
 
     /// Forgets the pages in `[first, first + count)` of the current address space.

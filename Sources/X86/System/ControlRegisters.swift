@@ -91,7 +91,11 @@ extension CPU {
         if turnsOn && system.cr0 & ControlBits.pg != 0 { try loadPDPTEs(system.cr3) }
         let changed = system.cr4 ^ value
         system.cr4 = value
-        if changed & (ControlBits.pse | ControlBits.pae | ControlBits.pge) != 0 { owner.tables.flushAll() }
+        if changed & (ControlBits.pse | ControlBits.pae) != 0 {
+            owner.tables.flushAll()
+        } else if changed & ControlBits.pge != 0 {
+            flushWhatMayHaveChanged()
+        }
     }
 
     private func loadPDPTEs(_ cr3: UInt32) throws(Fault) {
