@@ -6,7 +6,7 @@
 import X86
 
 extension BlockEmitter {
-    /// MOV from a general register, or POP.
+    /// MOV or POP.
     func emitLoadSegment(_ k: Int) {
         let i = instructions[k]
         preserveFlags(k)
@@ -16,6 +16,8 @@ extension BlockEmitter {
                 a.load(Host.r9, rm)
                 a.op(0xB7, map: 1, reg: Host.r9, .register(Host.r9))
             }
+        } else if i.source.isMemory {
+            access(k, 2, .read) { [self] rm in a.op(0xB7, map: 1, reg: Host.r9, rm) }
         } else {
             a.op(0xB7, map: 1, reg: Host.r9, .register(hostRegister(i.source.index)))
         }

@@ -85,8 +85,7 @@ enum NativeSupport {
                 && !(memory && i.base == UInt8(GPR.esp) && i.segment >= UInt8(SegmentIndex.fs))
         case .pushSegment, .pushf, .popf: return i.operandSize == 4
         case .cli, .sti: return true
-        case .movToSegment:
-            return i.source.kind == .register && i.destination.index != UInt8(SegmentIndex.ss)
+        case .movToSegment: return i.destination.index != UInt8(SegmentIndex.ss)
         case .popSegment: return i.operandSize == 4 && i.destination.index != UInt8(SegmentIndex.ss)
         case .movFromSegment: return i.destination.kind == .register && i.destination.size == 4
         // One processor sees its own accesses in order.
