@@ -21,7 +21,7 @@ enum LinearMapGuest {
         try guest.memory.write(kernelTable | 0x63, at: UInt64(UserGuest.directory + 768 * 4))
         for page in 0..<UInt32(1024) { try map(guest, page, page << 12 | 0x63) }
         guest.storage.tables.setSharedBase(base)
-        guest.storage.tables.activate(root: UserGuest.directory)
+        guest.cpu.activateAddressSpace()
         guest.cpu.setPrivilege(0)
         guest.cpu.selectTables()
         guest.cpu[r32: GPR.esp] = base + 0x9_0000
@@ -210,7 +210,7 @@ struct DirectWindowTests {
             // Behind the back of the tables, then as CR4 and FLUSH_TLB do it.
             try guest.memory.write(
                 0x6_0063 as UInt32, at: UInt64(LinearMapGuest.kernelTable + 0x50 * 4))
-            guest.cpu.flushWhatMayHaveChanged()
+            guest.cpu.flushChangedTranslations()
             LinearMapGuest.check(LinearMapGuest.again(guest), UserGuest.done)
             LinearMapGuest.check(guest.cpu[r32: GPR.eax], 22)
             LinearMapGuest.check(guest.cpu[r32: GPR.ebx], 33)

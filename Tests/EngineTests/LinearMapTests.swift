@@ -67,7 +67,7 @@ struct LinearMapTests {
             try cpu.setCR3(0x40_0000)
             try cpu.setCR0(ControlBits.pe | ControlBits.pg | ControlBits.wp)
             tables.setSharedBase(Mapped.base)
-            tables.activate(root: 0x40_0000)
+            cpu.activateAddressSpace()
             cpu.selectTables()
         }
 
@@ -93,7 +93,7 @@ struct LinearMapTests {
     func keeps(_ kind: Mapped.Kind) throws {
         let guest = try Mapped(kind)
         for frame in 0..<Mapped.frames { guest.touch(frame, .write) }
-        guest.cpu.flushWhatMayHaveChanged()
+        guest.cpu.flushChangedTranslations()
         #expect((0..<Mapped.frames).allSatisfy { guest.rights($0) == 2 })
         // One entry changes: its region goes.
         if guest.isLarge {
@@ -101,7 +101,7 @@ struct LinearMapTests {
         } else {
             try guest.set(guest.framesPerDirectory, guest.framesPerDirectory << 12 | 0x61)
         }
-        guest.cpu.flushWhatMayHaveChanged()
+        guest.cpu.flushChangedTranslations()
         #expect(guest.rights(guest.framesPerDirectory - 1) == 2)
         #expect(guest.rights(guest.framesPerDirectory) == 0)
         #expect(guest.rights(2 * guest.framesPerDirectory) == 2)
@@ -109,7 +109,7 @@ struct LinearMapTests {
         #expect(guest.rights(guest.framesPerDirectory) == 1)
         // A whole table.
         try guest.setDirectory(0, 0)
-        guest.cpu.flushWhatMayHaveChanged()
+        guest.cpu.flushChangedTranslations()
         #expect(guest.rights(5) == 0)
         #expect(guest.rights(2 * guest.framesPerDirectory) == 2)
         guest.cpu.flushTranslations()
@@ -126,7 +126,7 @@ struct LinearMapTests {
         guest.touch(7)
         #expect(guest.rights(7) == 2)
         try guest.set(7, 0)
-        guest.cpu.flushWhatMayHaveChanged()
+        guest.cpu.flushChangedTranslations()
         #expect(guest.rights(7) == 0)
     }
 
@@ -144,7 +144,7 @@ struct LinearMapTests {
                     guest.touch(random.pick([frame, near]), random.pick([.read, .write]))
                 }
             }
-            guest.cpu.flushWhatMayHaveChanged()
+            guest.cpu.flushChangedTranslations()
             for frame in 0..<Mapped.frames where guest.rights(frame) != 0 {
                 kept += 1
                 let linear = Mapped.base + frame << 12

@@ -34,7 +34,7 @@ struct WindowTests {
         let guest = try Self.windowed(.whenEarned)
         // The policy is made for kernels that say which address space is current.
         guest.storage.tables.setSharedBase(0xC000_0000)
-        guest.storage.tables.activate(root: UserGuest.directory)
+        guest.cpu.activateAddressSpace()
         guest.cpu.selectTables()
         try guest.load(Self.loop + UserGuest.end, at: 0x1000)
         sum(guest, 1000)
@@ -62,7 +62,7 @@ struct WindowTests {
     func lostInLoop() throws {
         let guest = try Self.windowed(.whenEarned)
         guest.storage.tables.setSharedBase(0xC000_0000)
-        guest.storage.tables.activate(root: UserGuest.directory)
+        guest.cpu.activateAddressSpace()
         guest.cpu.selectTables()
         try guest.load(Self.loop + UserGuest.end, at: 0x1000)
         try guest.load(Self.pages + UserGuest.end, at: 0x2000)
@@ -103,7 +103,7 @@ struct WindowTests {
         for round in 1...3 {
             for n in 0..<64 as Range<UInt32> {
                 guest.cpu.system.cr3 = 0x60_0000 + n << 12
-                guest.storage.tables.activate(root: guest.cpu.system.cr3)
+                guest.cpu.activateAddressSpace()
                 guest.cpu.selectTables()
                 guest.cpu[r32: GPR.ecx] = 1000
                 #expect(guest.run(from: 0x1000) == UserGuest.done)

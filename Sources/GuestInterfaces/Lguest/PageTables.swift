@@ -14,7 +14,7 @@ extension LguestInterface {
         }
         if abi.hasPageTables {
             cpu.system.cr3 = top
-            cpu.owner.tables.activate(root: top)
+            cpu.activateAddressSpace()
             cpu.selectTables()
         } else {
             let low = try readGuest(UInt64(top), as: UInt32.self)
@@ -31,12 +31,12 @@ extension LguestInterface {
         if abi.isPAE { cpu.system.cr4 |= ControlBits.pae }
         cpu.system.cr0 |= ControlBits.pg
         cpu.owner.tables.setSharedBase(abi.kernelAddress)
-        cpu.owner.tables.activate(root: top)
+        cpu.activateAddressSpace()
         cpu.selectTables()
     }
 
     func flushTLB(everything: Bool, _ cpu: CPU) {
-        if everything { cpu.flushWhatMayHaveChanged() } else { cpu.owner.tables.flushPrivate() }
+        if everything { cpu.flushChangedTranslations() } else { cpu.owner.tables.flushPrivate() }
     }
 
     /// SET_PTE. The value is not looked at: the guest has stored it already, and announces 0 where it only

@@ -40,6 +40,9 @@ public final class AddressSpaceTables {
     /// Set when a page that has been fetched from is forgotten, or when an address space that does not share the kernel's
     /// becomes the current one. Whoever relies on where code was clears it.
     @exclusivity(unchecked) public var codeHasMoved = true
+    /// Everything has been flushed since this address space was the current one.
+    @exclusivity(unchecked) var isUnchecked = false
+    @exclusivity(unchecked) var keeping = KeepingRule()
     /// How often the engine has given up its window here.
     @exclusivity(unchecked) public var windowDrops = 0
 

@@ -36,7 +36,7 @@ extension CPU {
     }
 
     /// The page directory's entry for `linear`, or nil where it is not present.
-    private func peekDirectory(_ linear: UInt32) -> UInt64? {
+    func peekDirectory(_ linear: UInt32) -> UInt64? {
         let entry: UInt64
         if system.cr4 & ControlBits.pae != 0 {
             let pointer =
@@ -49,12 +49,6 @@ extension CPU {
             entry = UInt64(readPhysical32(UInt64(system.cr3 & ~0xFFF) + UInt64(linear >> 22) * 4))
         }
         return entry & PageEntry.present != 0 ? entry : nil
-    }
-
-    /// Forgets cached translations as a flush of everything asks for: all but those of the kernel's linear map that its
-    /// page tables have not stopped to say.
-    public func flushWhatMayHaveChanged() {
-        owner.tables.flushAll { linear in peekDirectory(linear).map { $0 | PageEntry.accessed } }
     }
 
     /// Fills the flat tables for the page of `linear` ahead of its use by the kernel, if that changes nothing that the

@@ -33,6 +33,7 @@ public final class TranslationTables {
     public let empty: UnsafeMutablePointer<UInt>
     /// Pages (linear address >> 12) with a filled entry that all address spaces share.
     private let sharedJournal = PageJournal()
+    @exclusivity(unchecked) private var sharedKeeping = KeepingRule()
     /// The same for pages of RAM at their place in the kernel's linear map, which need no search.
     private let linearJournal: PageJournal
     /// What the page tables said of those.
@@ -140,8 +141,8 @@ public final class TranslationTables {
 
     /// Makes the address space whose top-level table is at `root` the current one. Its translations are still
     /// there if it was current not long ago; the caller has said of each change to them since. The caller
-    /// selects tables afterwards.
-    public func activate(root: UInt32) {
+    /// selects tables afterwards. `check` sees that address space.
+    func activate(root: UInt32, keeping check: TranslationCheck) {
         useCount += 1
         if current.root == root { return }
         let moved = current.codeHasMoved
@@ -158,6 +159,7 @@ public final class TranslationTables {
         current.root = root
         spaceRoots[current.number] = UInt64(root)
         current.lastUse = useCount
+        if current.isUnchecked { keep(current, check) }
     }
 
     /// Whether all of the kernel is the same in all address spaces.
@@ -286,6 +288,7 @@ public final class TranslationTables {
             }
         }
         space.flush()
+        space.isUnchecked = false
         if space.window != 0 { observer?.forgotten(page: 0, count: sharedPage, of: space) }
     }
 
@@ -317,17 +320,16 @@ public final class TranslationTables {
         observer?.forgottenShared()
     }
 
-    /// Forgets everything but what the page tables still say of the kernel's linear map. `directory` is the page
-    /// directory's entry for a linear address now.
-    func flushAll(directory: (UInt32) -> UInt64?) {
-        for space in spaces { flush(space) }
-        for page in sharedJournal.all { current.clear(Int(page)) }
-        sharedJournal.removeAll()
-        for space in spaces where space.window != 0 {
-            let count = UInt32(TranslationTables.pages) - sharedPage
-            observer?.forgotten(page: sharedPage, count: count, of: space)
+    /// Forgets everything but what the page tables still say. Other address spaces are looked at when they become the
+    /// current one.
+    func flushAll(keeping check: TranslationCheck) {
+        for space in spaces where space !== current { space.isUnchecked = true }
+        keep(current, check)
+        let keepsShared = sharedKeeping.keeps(sharedJournal.count)
+        dropChanged(from: sharedJournal, of: current) { page in
+            keepsShared && check.holds(page, in: current, global: page < sharedPage)
         }
-        let dropped = linearRegions.dropChanged(directory: directory)
+        let dropped = linearRegions.dropChanged(directory: check.directory)
         guard !dropped.isEmpty else { return }
         linearJournal.filter { page in
             if linearRegions.isUsed(page) { return true }
@@ -338,6 +340,38 @@ public final class TranslationTables {
             observer?.forgottenShared(
                 first: UInt32(number) * LinearRegions.pages, count: UInt64(LinearRegions.pages))
         }
+    }
+
+    /// Forgets those of an address space's own pages that its page tables do not say any more.
+    private func keep(_ space: AddressSpaceTables, _ check: TranslationCheck) {
+        if space.keeping.keeps(space.journal.count) {
+            space.isUnchecked = false
+            dropChanged(from: space.journal, of: space) { check.holds($0, in: space) }
+        } else {
+            flush(space)
+        }
+    }
+
+    private func dropChanged(
+        from journal: PageJournal, of space: AddressSpaceTables, unless holds: (UInt32) -> Bool
+    ) {
+        var first: UInt32 = 0
+        var count: UInt32 = 0
+        journal.filter { page in
+            // SAFETY: journalled pages are below 2^20.
+            if space.kernelRead[Int(page)] == 0 { return false }
+            if holds(page) { return true }
+            space.clear(Int(page))
+            // Neighbours are forgotten together.
+            if count > 0 && page == first + count {
+                count += 1
+            } else {
+                if count > 0 { tell(first, count, space) }
+                (first, count) = (page, 1)
+            }
+            return false
+        }
+        if count > 0 { tell(first, count, space) }
     }
 
     /// Forgets the pages in `[first, first + count)` of the current address space.

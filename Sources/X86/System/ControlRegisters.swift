@@ -94,7 +94,7 @@ extension CPU {
         if changed & (ControlBits.pse | ControlBits.pae) != 0 {
             owner.tables.flushAll()
         } else if changed & ControlBits.pge != 0 {
-            flushWhatMayHaveChanged()
+            flushChangedTranslations()
         }
     }
 
