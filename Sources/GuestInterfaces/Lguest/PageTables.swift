@@ -36,7 +36,7 @@ extension LguestInterface {
     }
 
     func flushTLB(everything: Bool, _ cpu: CPU) {
-        if everything { cpu.flushChangedTranslations() } else { cpu.owner.tables.flushPrivate() }
+        if everything { cpu.flushChangedTranslations() } else { cpu.flushChangedPrivateTranslations() }
     }
 
     /// SET_PTE. The value is not looked at: the guest has stored it already, and announces 0 where it only

@@ -44,4 +44,9 @@ extension CPU {
 
     /// Forgets all cached translations but those that the page tables still say.
     public func flushChangedTranslations() { owner.tables.flushAll(keeping: TranslationCheck(self)) }
+
+    /// The same for those that the current address space does not share.
+    public func flushChangedPrivateTranslations() {
+        owner.tables.flushPrivate(keeping: TranslationCheck(self))
+    }
 }

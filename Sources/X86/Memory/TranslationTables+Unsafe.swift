@@ -306,6 +306,9 @@ public final class TranslationTables {
         }
     }
 
+    /// Forgets what the page tables do not say any more, below the shared base in the current address space.
+    func flushPrivate(keeping check: TranslationCheck) { keep(current, check) }
+
     /// Forgets everything below the shared base in the current address space.
     public func flushPrivate() { flush(current) }
 
