@@ -232,6 +232,15 @@ static int put(char **w) {
     return 0;
 }
 
+// show FILE: a small file as it is.
+static int show(char **w) {
+    int file = CALL3(open, w[1], O_RDONLY, 0), count;
+    if (file < 0) return wrong("open", file);
+    while ((count = CALL3(read, file, buffer, BUFFER)) > 0) CALL3(write, 1, buffer, count);
+    CALL1(close, file);
+    return count < 0 ? wrong("read", count) : 0;
+}
+
 // read-all FILE MEGABYTES [direct]: from the start on, a megabyte at a time.
 static int read_all(char **w) {
     uint32_t left = parse(w[2]) << 20, done = 0;
@@ -467,7 +476,7 @@ static const struct {
     int (*run)(char **words);
 } commands[] = {
     {"node", make_node}, {"mount", do_mount}, {"umount", do_umount}, {"write", do_write}, {"verify", do_verify},
-    {"random", do_random}, {"put", put}, {"read-all", read_all}, {"read-random", read_random}, {"up", do_up},
+    {"random", do_random}, {"put", put}, {"show", show}, {"read-all", read_all}, {"read-random", read_random}, {"up", do_up},
     {"fetch", do_fetch}, {"serve", do_serve}, {"winsize", do_window}, {"free", do_free}, {"sleep", do_sleep},
     {"say", do_say}, {"reboot", do_reboot}, {"poweroff", do_reboot},
 };

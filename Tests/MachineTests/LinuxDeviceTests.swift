@@ -122,6 +122,8 @@ struct LinuxDeviceTests {
             """
             up eth0 10.0.2.15 255.255.255.0 10.0.2.2
             fetch 10.0.2.2 \(server.port) \(count)
+            show /proc/net/netstat
+            show /proc/net/dev
             poweroff
             """
         ) { $0.networks = [NetworkSpecification(.user)] }
@@ -129,6 +131,21 @@ struct LinuxDeviceTests {
         #expect(
             guest.text.contains("SUM \(PatternServer.sum(bytes: count)) FETCHED"),
             "\(guest.text.suffix(1000))")
+        guard kernel.takesLongSegments else { return }
+        // What a small guest cannot keep of many short frames it loses, and waits for.
+        #expect(counter("TCPBacklogDrop", guest.text) ?? 0 == 0)
+        let received = guest.text.components(separatedBy: "eth0:").last?.split(separator: " ")
+        let frames = try #require(
+            received?.dropFirst().first.flatMap { Int($0) }, "\(guest.text.suffix(1000))")
+        #expect(frames < count / 1460 / 3, "long segments: the stack makes \(count / 1460) short ones")
+    }
+
+    /// A counter of /proc/net/netstat: a line of names, and one of numbers.
+    private func counter(_ name: String, _ text: String) -> Int? {
+        let lines = text.split(separator: "\n").filter { $0.hasPrefix("TcpExt:") }
+            .map { $0.split(whereSeparator: \.isWhitespace) }
+        guard lines.count == 2, let index = lines[0].firstIndex(where: { $0 == name }) else { return nil }
+        return lines[1].indices.contains(index) ? Int(lines[1][index]) : nil
     }
 
     @Test(

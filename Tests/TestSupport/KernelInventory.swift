@@ -21,6 +21,12 @@ public struct InventoryKernel: Sendable {
             .firstIndex(of: Array("virtio_net".utf8)) != nil
     }
 
+    /// Whether the driver of network devices takes segments that are longer than frames.
+    public var takesLongSegments: Bool {
+        guard let version else { return true }
+        return (version.major, version.minor, version.patch) >= (2, 6, 25)
+    }
+
     /// Whether today's busybox works in it: its C library (Debian 12's) wants Linux 3.2.
     public var runsBusybox: Bool {
         guard let version else { return true }

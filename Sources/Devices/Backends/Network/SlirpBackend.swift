@@ -32,12 +32,13 @@ final class SlirpBackend: NetworkBackend {
 
     /// Checksums and segmentation are done on the stack's thread.
     var offloads: NetworkOffloads { .all }
-    /// Its frames are short: a driver need not make room for long ones.
-    var leaves: NetworkOffloads { .checksum }
+    /// Its frames are short, but the stack's thread joins them (`SegmentJoiner`).
+    var leaves: NetworkOffloads { [.checksum, .tcp4] }
 
     func start(client: any NetworkClient, accepted: NetworkOffloads) {
         self.client = client
         self.accepted = accepted
+        stack.mailbox.content.withLock { $0.joinsSegments = mayBeJoined }
         do throws(LguestError) {
             // Not before the first driver: a thread that is started now has the rights of a confined process.
             try stack.start()
@@ -47,6 +48,8 @@ final class SlirpBackend: NetworkBackend {
         if source == nil { source = eventLoop.registerWake { [weak self] in self?.receiveMore() } }
         receiveMore()
     }
+
+    private var mayBeJoined: Bool { accepted.isSuperset(of: [.checksum, .tcp4]) }
 
     func stop() {
         if let source { eventLoop.unregister(source) }
@@ -85,6 +88,11 @@ final class SlirpBackend: NetworkBackend {
         }
         guard !held.isEmpty else { return }
         while var frame = held.first {
+            guard frame.offload.segmentation == 0 || mayBeJoined else {
+                // It was for a driver that is gone.
+                held = held.dropFirst()
+                continue
+            }
             if !accepted.contains(.checksum) { frame.offload.flags = 0 }
             guard client.frameArrived(frame.bytes[...], frame.offload) else { break }
             held = held.dropFirst()

@@ -23,6 +23,8 @@ final class FrameMailbox: Sendable {
         var toGuest: [NetworkFrame] = []
         var toNetwork: [NetworkFrame] = []
         var isEnding = false
+        /// The guest takes long segments.
+        var joinsSegments = false
     }
 
     /// Frames that wait for the guest or for the stack; more are lost.
@@ -41,6 +43,9 @@ final class SlirpStack: @unchecked Sendable {
     private let callbacks: UnsafeMutablePointer<SlirpCb>
     private var slirp: OpaquePointer?
     private var list: [pollfd] = []
+    /// For the guest, of this turn.
+    private var arrived: [NetworkFrame] = []
+    private var joinsSegments = false
     private var thread: pthread_t?
 
     /// - Parameter machine: woken when there are frames for the guest.
@@ -131,6 +136,7 @@ final class SlirpStack: @unchecked Sendable {
             if ready > 0, list[0].revents != 0 { waker.lower() }
             let (frames, isEnding) = mailbox.content.withLock { content in
                 defer { content.toNetwork.removeAll(keepingCapacity: true) }
+                joinsSegments = content.joinsSegments
                 return (content.toNetwork, content.isEnding)
             }
             if isEnding { return }
@@ -140,17 +146,28 @@ final class SlirpStack: @unchecked Sendable {
             }
             // SAFETY: as above.
             if mayRead { slirp_pollfds_poll(slirp, 0, Self.events, me) }
+            deliver()
         }
     }
 
     /// A frame for the guest.
-    private func deliver(_ bytes: [UInt8]) {
+    private func keep(_ bytes: [UInt8]) {
         var frame = NetworkFrame(bytes: bytes)
         // The stack has made the checksums itself, and no wire was in between.
         frame.offload.flags = FrameOffload.checksumIsGood
-        mailbox.content.withLock { content in
-            if content.toGuest.count < FrameMailbox.limit { content.toGuest.append(frame) }
+        if joinsSegments, let last = arrived.indices.last, SegmentJoiner.join(frame, to: &arrived[last]) {
+            return
         }
+        arrived.append(frame)
+    }
+
+    /// Hands what has arrived to the machine's thread.
+    private func deliver() {
+        guard !arrived.isEmpty else { return }
+        mailbox.content.withLock { content in
+            content.toGuest += arrived.prefix(max(0, FrameMailbox.limit - content.toGuest.count))
+        }
+        arrived.removeAll(keepingCapacity: true)
         machine.wake()
     }
 
@@ -186,7 +203,7 @@ final class SlirpStack: @unchecked Sendable {
         callbacks.send_packet = { bytes, count, opaque in
             // SAFETY: libslirp gives `count` bytes that are valid during the call.
             let frame = [UInt8](UnsafeRawBufferPointer(start: bytes, count: count))
-            SlirpStack.stack(opaque)?.deliver(frame)
+            SlirpStack.stack(opaque)?.keep(frame)
             return count
         }
         callbacks.guest_error = { _, _ in }
