@@ -88,19 +88,25 @@ int lguest_sandbox_keep_to_folders(void) {
 // Names by number, for the message; they are never freed.
 static const char *names[LGUEST_CALL_NAMES];
 static volatile sig_atomic_t reported[LGUEST_CALL_NAMES];
-// The file that is read through us, and its path; the descriptor is negative when there is none.
-static int served_file = -1;
-static const char *served_path;
+// The files that are read through us, and their paths; the descriptor is negative when there is none.
+static struct {
+    const char *path;
+    int descriptor;
+} served[4];
+static int served_count;
 
 void lguest_sandbox_name(int number, const char *name) {
     if (number >= 0 && number < LGUEST_CALL_NAMES && !names[number]) names[number] = strdup(name);
 }
 
 int lguest_sandbox_serve(const char *path) {
-    if (served_path) return served_file;
-    served_path = strdup(path);
-    served_file = open(path, O_RDONLY | O_CLOEXEC);
-    return served_file;
+    for (int n = 0; n < served_count; n++) {
+        if (strcmp(served[n].path, path) == 0) return served[n].descriptor;
+    }
+    const char *copy = served_count < (int)(sizeof served / sizeof *served) ? strdup(path) : NULL;
+    if (!copy) return -1;
+    served[served_count].path = copy;
+    return served[served_count++].descriptor = open(path, O_RDONLY | O_CLOEXEC);
 }
 
 #if defined(__x86_64__)
@@ -127,22 +133,26 @@ static void report(long number) {
     say("); --no-sandbox would allow it\n");
 }
 
-// A fresh descriptor of the served file, read from its beginning.
-static long open_served(void) {
-    if (served_file < 0) return -ENOENT;
-    int copy = fcntl(served_file, F_DUPFD_CLOEXEC, 3);
+// A fresh descriptor of a served file, read from its beginning.
+static long open_served(int n) {
+    if (served[n].descriptor < 0) return -ENOENT;
+    int copy = fcntl(served[n].descriptor, F_DUPFD_CLOEXEC, 3);
     if (copy < 0) return -errno;
     lseek(copy, 0, SEEK_SET);
     return copy;
 }
 
-static long look_at_served(void *status) {
-    if (served_file < 0) return -ENOENT;
-    return syscall(SYS_fstat, served_file, status) == 0 ? 0 : -errno;
+static long look_at_served(int n, void *status) {
+    if (served[n].descriptor < 0) return -ENOENT;
+    return syscall(SYS_fstat, served[n].descriptor, status) == 0 ? 0 : -errno;
 }
 
-static int is_served(greg_t path) {
-    return served_path && path && strcmp((const char *)(uintptr_t)path, served_path) == 0;
+// Which of the served files that is, or a negative number.
+static int find_served(greg_t path) {
+    for (int n = 0; path && n < served_count; n++) {
+        if (strcmp((const char *)(uintptr_t)path, served[n].path) == 0) return n;
+    }
+    return -1;
 }
 
 // The kernel has not carried the call out; what we put into RAX is what the caller gets.
@@ -152,10 +162,12 @@ static void on_refused(int signal_number, siginfo_t *info, void *context) {
     int error = errno;
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     long number = info->si_syscall, result = -EPERM;
-    if (number == SYS_openat && is_served(registers[REG_RSI])) {
-        result = open_served();
-    } else if (number == SYS_newfstatat && is_served(registers[REG_RSI])) {
-        result = look_at_served((void *)(uintptr_t)registers[REG_RDX]);
+    int is_about_file = number == SYS_openat || number == SYS_newfstatat;
+    int file = is_about_file ? find_served(registers[REG_RSI]) : -1;
+    if (file >= 0 && number == SYS_openat) {
+        result = open_served(file);
+    } else if (file >= 0) {
+        result = look_at_served(file, (void *)(uintptr_t)registers[REG_RDX]);
     } else {
         report(number);
     }

@@ -35,6 +35,8 @@ struct NetworkTests {
         #expect(GuestServices.drain(port: port + 1, bytes: megabytes << 20) == nil)
         #expect(guest.waitUntilEnd() == 0)
         #expect(guest.text.contains("NET served 2 pings 0 bad 0"), "\(guest.text)")
+        // Memory of the stack's thread that is freed here has the C library ask how the host lends it.
+        #expect(!guest.text.contains("sandbox refused"), "\(guest.text)")
     }
 
     @Test("passt: 20 MiB through a forwarded port", .enabled(if: RunningProgram.path != nil, noProgram))

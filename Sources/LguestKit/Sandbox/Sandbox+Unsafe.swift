@@ -21,6 +21,8 @@ import Support
 public enum Sandbox {
     /// What libslirp reads again and again to find the host's name server.
     static let resolverFile = "/etc/resolv.conf"
+    /// What glibc reads before it gives a thread's freed memory back to the host for the first time.
+    static let overcommitFile = "/proc/sys/vm/overcommit_memory"
 
     private static let killProcess: UInt32 = 0x8000_0000
     private static let trap: UInt32 = 0x0003_0000
@@ -32,6 +34,7 @@ public enum Sandbox {
     /// says for ever: a guest whose host changes its name server has to be started anew.
     public static func prepare(_ needs: SandboxNeeds) {
         // SAFETY: Swift passes a NUL-terminated copy that lives through the call; the callee keeps its own.
+        _ = lguest_sandbox_serve(overcommitFile)
         if needs.opensSockets { _ = lguest_sandbox_serve(resolverFile) }
     }
 
