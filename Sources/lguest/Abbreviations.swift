@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Abbreviated long options, as getopt_long(3) allows them and the original lguest did: `--init=FILE` for
-// `--initrd=FILE`, as long as only one option begins so.
+// `--initrd=FILE`, as long as only one option begins so. What meant one of the original's options still does
+// (`--b=FILE`), although there are more options now that begin so.
 
 import Support
 
@@ -22,6 +23,9 @@ enum Abbreviations {
         "trace-filter",
         "trace-output", "trace-moment", "color", "symbols", "report", "guest-interface",
     ]
+
+    /// All options of the original.
+    private static let original: Set = ["verbose", "tunnet", "block", "rng", "initrd", "username", "chroot"]
 
     /// `words` with each abbreviated option spelled out. A word that is no option, or is behind `--`, stays;
     /// so does an option that nobody knows, for the parser to complain about. Throws `.badInput` for a word
@@ -52,7 +56,9 @@ enum Abbreviations {
         guard word.hasPrefix("--") else { return word }
         let name = word.dropFirst(2).prefix { $0 != "=" }
         guard !name.isEmpty, !options.contains(String(name)) else { return word }
-        let matches = options.filter { $0.hasPrefix(name) }
+        var matches = options.filter { $0.hasPrefix(name) }
+        let known = matches.filter(original.contains)
+        if known.count == 1 { matches = known }
         guard let match = matches.first else { return word }
         guard matches.count == 1 else {
             throw LguestError(

@@ -35,6 +35,10 @@ struct RunOptionTests {
             (["--ch=/"], ["--chroot=/"]), (["--no-r"], ["--no-reboot"]), (["--net=user"], ["--net=user"]),
             (["--", "--verb"], ["--", "--verb"]), (["--zzz"], ["--zzz"]), (["-v"], ["-v"]),
             (["--rn", "--", "--rn"], ["--rng", "--", "--rn"]),
+            // One letter was enough for each of the original's, and still is.
+            (["--v", "--r", "--b=f", "--i=x"], ["--verbose", "--rng", "--block=f", "--initrd=x"]),
+            (["--t=1.2.3.4", "--u=x", "--c=/"], ["--tunnet=1.2.3.4", "--username=x", "--chroot=/"]),
+            (["--ver"], ["--verbose"]), (["--vers"], ["--version"]),
         ])
     func abbreviations(words: [String], expected: [String]) throws {
         #expect(try Abbreviations.expand(words, among: Abbreviations.boot) == expected)
@@ -56,7 +60,7 @@ struct RunOptionTests {
         #expect(try boot(["--engine=lockstep"]).machine().engine == .lockstep)
     }
 
-    @Test("an ambiguous abbreviation names what it may mean", arguments: ["--n=x", "--ver", "--b"])
+    @Test("an ambiguous abbreviation names what it may mean", arguments: ["--n=x", "--tra", "--s"])
     func ambiguous(word: String) {
         let line = complaint([word])
         #expect(line.contains("is ambiguous (--"), "\(line)")
