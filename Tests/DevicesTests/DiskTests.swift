@@ -55,6 +55,22 @@ struct DiskTests {
         }
     }
 
+    @Test("what helps is said: of a word that is part of a name, of an overlay that is in use")
+    func hints() throws {
+        let comma = try #require(throws: LguestError.self) {
+            try FileImage(path: "/nonexistent,read-only", isReadOnly: false)
+        }
+        #expect(comma.description.contains("'readonly'"))
+        let image = TemporaryFile([UInt8](repeating: 0, count: 4096))
+        let layer = TemporaryFile([])
+        let first = try OverlayImage(path: image.path, overlayPath: layer.path)
+        let second = try #require(throws: LguestError.self) {
+            try OverlayImage(path: image.path, overlayPath: layer.path)
+        }
+        #expect(second.description.contains("in use") && second.description.contains("one of its own"))
+        withExtendedLifetime(first) {}
+    }
+
     @Test("an overlay belongs to its image, and a foreign file is not overwritten")
     func foreignOverlay() throws {
         let image = TemporaryFile([UInt8](repeating: 0, count: 8192))

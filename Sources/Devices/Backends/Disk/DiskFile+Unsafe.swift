@@ -37,11 +37,9 @@ final class DiskFile: Sendable {
         guard descriptor >= 0 else {
             let reason = errno
             byteCount = 0
-            let denied = reason == EACCES || reason == EPERM || reason == EROFS
             throw LguestError(
                 .badInput, "cannot open \(purpose) '\(name)': \(HostIO.message(reason))",
-                hint: denied && mode == .readWrite ? "',readonly' or ',overlay' needs no right to write" : nil
-            )
+                hint: Self.hint(path, mode, reason))
         }
         var status = stat()
         // SAFETY: `status` lives across the call and has the size that fstat expects.
@@ -60,7 +58,21 @@ final class DiskFile: Sendable {
         guard lguest_file_lock(descriptor, mode == .readOnly ? 0 : 1) == 0 else {
             throw LguestError(
                 .badInput, "\(purpose) '\(name)' is in use by another guest",
-                hint: "two guests may share it with ',readonly' or ',overlay'")
+                hint: mode == .create
+                    ? "each guest needs one of its own"
+                    : "two guests may share it with ',readonly' or ',overlay'")
+        }
+    }
+
+    /// What helps where a file could not be opened.
+    private static func hint(_ path: String, _ mode: Mode, _ reason: Int32) -> String? {
+        switch reason {
+        case EACCES, EPERM, EROFS:
+            mode == .readWrite ? "',readonly' or ',overlay' needs no right to write" : nil
+        // Names may contain commas, so a word that means nothing is part of the name.
+        case ENOENT where mode != .create && path.contains(","):
+            "of what is behind a ',', only 'readonly', 'overlay' and 'overlay=FILE' are no part of the name"
+        default: nil
         }
     }
 
