@@ -69,6 +69,26 @@ struct ExecTests {
         }
     }
 
+    @Test("the kernel changes its own code: function tracer, probes of an entry and of a return")
+    func tracers() throws {
+        let script = """
+            mount -t tracefs none /sys/kernel/tracing && cd /sys/kernel/tracing || exit 9
+            echo function >current_tracer && ls / >/dev/null
+            echo 0 >tracing_on; grep -c ' <-' trace; echo nop >current_tracer; echo 1 >tracing_on
+            echo 'p:entry do_sys_openat2' >kprobe_events
+            echo 'r:leave do_sys_openat2 result=$retval' >>kprobe_events
+            echo 1 >events/kprobes/enable; cat /no/such 2>/dev/null; cat /proc/version >/dev/null
+            echo 0 >events/kprobes/enable; echo >kprobe_events
+            grep -c 'entry: (do_sys_openat2' trace; grep -c 'leave: .*result=0xfffffffe' trace
+            dmesg | grep -E 'WARNING|BUG|Oops'; true
+            """
+        let done = try Program.run(["exec", "--timeout=200", "--", "sh", "-c", script])
+        let counts = done.output.split(separator: "\n").map { Int($0) ?? -1 }
+        try #require(done.status == 0 && counts.count == 3, "\(done)")
+        #expect(counts[0] > 1000, "functions called")
+        #expect(counts[1] >= 2 && counts[2] >= 1, "\(done)")
+    }
+
     @Test("a folder that is not there, and no command")
     func mistakes() throws {
         let lost = try Program.run(["exec", "--share", "/no/such", "--", "true"])
