@@ -77,7 +77,6 @@ struct DebianDisk {
         chmod 600 "$root/root/.ssh/authorized_keys"
         rm -f "$root/etc/machine-id"
         echo uninitialized >"$root/etc/machine-id"
-
         """
     }
 }
