@@ -48,13 +48,13 @@ enum NetworkProbes {
             try HostPrograms.run(["passt", "--version"], package: "passt", quietly: true)
         } catch {
             return Finding(
-                name, .missing, error.message, cost: "no --net=passt; --net=user does the same, slower",
+                name, .missing, error.message, cost: "no --net=passt; --net=user does the same",
                 remedy: "apt-get install passt")
         }
         guard namespaces == 0 else {
             return Finding(
                 name, .missing, "it is there, but needs user namespaces",
-                cost: "no --net=passt; --net=user does the same, slower", remedy: "see user namespaces")
+                cost: "no --net=passt; --net=user does the same", remedy: "see user namespaces")
         }
         return Finding(name, works: "--net=passt")
     }
