@@ -78,7 +78,7 @@ struct ExecTests {
             echo 'p:entry do_sys_openat2' >kprobe_events
             echo 'r:leave do_sys_openat2 result=$retval' >>kprobe_events
             echo 1 >events/kprobes/enable; cat /no/such 2>/dev/null; cat /proc/version >/dev/null
-            echo 0 >events/kprobes/enable; echo >kprobe_events
+            echo 0 >events/kprobes/enable
             grep -c 'entry: (do_sys_openat2' trace; grep -c 'leave: .*result=0xfffffffe' trace
             dmesg | grep -E 'WARNING|BUG|Oops'; true
             """

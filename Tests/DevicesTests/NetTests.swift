@@ -137,6 +137,20 @@ struct NetTests {
         #expect(try rig.queues[0].takeUsed() == nil)
     }
 
+    @Test("a buffer longer than the one before holds no more than that", arguments: TransportKind.allCases)
+    func longerBuffer(kind: TransportKind) throws {
+        let (rig, backend) = try rig(kind, .netMergeableBuffers)
+        for (index, length) in ([40, 70, 40, 40] as [UInt32]).enumerated() {
+            let index = UInt16(index)
+            try rig.queues[0].describe(index, DeviceRig.buffers + UInt64(index) * 128, length, flags: 2)
+            try rig.queues[0].offer(index)
+        }
+        rig.kick(0)
+        backend.arrive(frame)
+        let lengths = try (0..<3).map { _ in try rig.awaitUsed(0).length }
+        #expect(lengths == [40, 40, 32], "Linux 4.12 drops what is longer")
+    }
+
     @Test("a frame that does not fit is lost, the next one is not", arguments: TransportKind.allCases)
     func tooLarge(kind: TransportKind) throws {
         let (rig, backend) = try rig(kind, [])

@@ -35,7 +35,7 @@ extension VirtioNet: NetworkClient {
         else { return true }
         let needed = headerLength + bytes.count
         let isMergeable = features.contains(.netMergeableBuffers)
-        var room = spare.reduce(0) { $0 + Int($1.writableLength) }
+        var room = spare.reduce(0) { $0 + $1.room }
         while spare.isEmpty || (isMergeable && room < needed) {
             guard let chain = queue.pop() else {
                 // All of the driver's buffers together are too small: the frame will never fit.
@@ -47,10 +47,10 @@ extension VirtioNet: NetworkClient {
                     .badRequest(head: chain.head, "a receive buffer that cannot hold a header"))
                 return true
             }
-            spare.append(chain)
-            room += Int(chain.writableLength)
+            spare.append(spareBuffer(chain, isMergeable))
+            room += spare[spare.count - 1].room
         }
-        if !isMergeable { room = Int(spare[0].writableLength) }
+        if !isMergeable { room = spare[0].room }
         guard room >= needed else {
             droppedFrames += 1
             return true
@@ -59,13 +59,22 @@ extension VirtioNet: NetworkClient {
         return true
     }
 
+    /// Linux 4.12 drops a frame when a piece of it is longer than the size that the driver chose for its buffers at that
+    /// time, but gives the last buffer of a block of memory what was left of that block. Such a buffer is
+    /// longer than the one before, so no more is put into it than would fit there.
+    private func spareBuffer(_ chain: DescriptorChain, _ isMergeable: Bool) -> SpareBuffer {
+        let length = Int(chain.writableLength)
+        defer { lastLength = length }
+        return SpareBuffer(chain: chain, room: isMergeable ? min(length, lastLength ?? length) : length)
+    }
+
     /// Fills the first spare buffers, which are large enough together.
     private func store(_ bytes: ArraySlice<UInt8>, _ offload: FrameOffload, _ queue: Virtqueue) {
         let headerLength = headerLength
         let needed = headerLength + bytes.count
         var (count, room) = (0, 0)
         while room < needed, count < spare.count {
-            room += Int(spare[count].writableLength)
+            room += spare[count].room
             count += 1
         }
         // Drivers of the shorter header were offered no features, so nothing is left for them to do.
@@ -74,9 +83,10 @@ extension VirtioNet: NetworkClient {
             ? [UInt8](repeating: 0, count: headerLength) : offload.bytes
         if headerLength > FrameOffload.byteCount { header += [UInt8(count & 0xFF), UInt8(count >> 8)] }
         var rest = bytes
-        for (index, chain) in spare.prefix(count).enumerated() {
+        for (index, buffer) in spare.prefix(count).enumerated() {
+            let chain = buffer.chain
             var written = index == 0 ? queue.fill(chain, with: header[...]) : 0
-            let part = queue.fill(chain, from: written, with: rest)
+            let part = queue.fill(chain, from: written, with: rest.prefix(buffer.room - Int(written)))
             rest = rest.dropFirst(Int(part))
             written += part
             queue.push(chain, written: written)

@@ -10,6 +10,12 @@ public final class VirtioNet {
         static let transmit = 1
     }
 
+    struct SpareBuffer {
+        let chain: DescriptorChain
+        /// Bytes that may be put into it.
+        let room: Int
+    }
+
     static let queueSize: UInt16 = 256
     /// The longest frame: a segment of 64 KiB with link header and VLAN tag.
     static let frameLimit = 65536 + 18
@@ -17,7 +23,9 @@ public final class VirtioNet {
     public let network: Network
     var activation: VirtioActivation?
     /// Receive buffers that were taken from the queue and wait for a frame that fits.
-    var spare: [DescriptorChain] = []
+    var spare: [SpareBuffer] = []
+    /// Bytes of the receive buffer that was taken last.
+    var lastLength: Int?
     /// Frames that the guest's buffers were too small for.
     public internal(set) var droppedFrames: UInt64 = 0
 
@@ -59,5 +67,6 @@ extension VirtioNet: VirtioDevice {
         network.backend.stop()
         activation = nil
         spare = []
+        lastLength = nil
     }
 }
