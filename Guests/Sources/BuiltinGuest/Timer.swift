@@ -44,6 +44,21 @@ enum Timer {
         return happened()
     }
 
+    /// As long as anybody waits for what must come, in microseconds. A host may be busy with other things for seconds,
+    /// so whoever waits that long and in vain has found something that never comes.
+    static let patience: UInt64 = 60_000_000
+
+    /// Watches the clock at least for so long, and carries out so many instructions that the hypervisor has had
+    /// several looks at what is due: on a busy host, time alone may pass between two of them.
+    static func settle(microseconds: UInt64) {
+        let end = now &+ ticks(microseconds: microseconds)
+        var rounds: UInt32 = 0
+        while rounds < 20_000 || now < end {
+            instruction_pause()
+            rounds += 1
+        }
+    }
+
     /// Sleeps: arms the clock for what is left and halts, until the time is over. Other interrupts may wake
     /// us earlier, hence the loop.
     static func sleep(microseconds: UInt64) {

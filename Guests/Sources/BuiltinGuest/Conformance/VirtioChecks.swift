@@ -35,7 +35,7 @@ enum VirtioChecks {
         Check.pass("virtio/prints-through-the-queue")
         Console.flush()
         Check.equal("virtio/used-index-advances", UInt32(queue.usedIndex &- before), 1)
-        Timer.spin(microseconds: 10_000)
+        Timer.settle(microseconds: 10_000)
         Check.equal("virtio/no-interrupt-unless-wanted", Interrupts.console.count, interrupts)
 
         Interrupts.disable()
@@ -43,7 +43,7 @@ enum VirtioChecks {
         Check.pass("virtio/prints-with-interrupts-disabled")
         Console.flush()
         var status: UInt8 = 0
-        Timer.spin(microseconds: 1_000_000) {
+        Timer.spin(microseconds: Timer.patience) {
             status = device.read8(.interruptStatus)
             return status != 0
         }
@@ -52,7 +52,7 @@ enum VirtioChecks {
         Interrupts.enable()
         Check.equal("virtio/isr-says-queue", UInt32(status), 1)
         Check.equal("virtio/isr-clears-when-read", UInt32(again), 0)
-        let came = Timer.spin(microseconds: 1_000_000) { Interrupts.console.count != interrupts }
+        let came = Timer.spin(microseconds: Timer.patience) { Interrupts.console.count != interrupts }
         Check.that("virtio/interrupt-when-wanted", came)
     }
 
