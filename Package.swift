@@ -81,7 +81,7 @@ let package = Package(
         .testTarget(
             name: "BootTests", dependencies: ["Boot", "Support", "GuestMemory", "CCompression"],
             swiftSettings: strict),
-        .testTarget(name: "DebugTests", dependencies: ["Debug"], swiftSettings: strict),
+        .testTarget(name: "DebugTests", dependencies: ["Debug", "Support"], swiftSettings: strict),
         .testTarget(name: "MonitorTests", dependencies: ["Monitor"], swiftSettings: strict),
         .testTarget(
             name: "TraceTests", dependencies: ["Trace", "Tap", "Support", "GuestMemory"],

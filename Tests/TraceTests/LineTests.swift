@@ -111,6 +111,22 @@ struct LineTests {
         #expect(lines[1].contains("va 0xc3000000 (page_fault)  pte 0x00000000 (none)"))
     }
 
+    @Test("where all callers are stubs, the outermost that has a name is shown")
+    func onlyStubs() throws {
+        final class Callers: TraceObserver {
+            func currentTask() -> UInt32 { 0 }
+            func callers() -> SIMD2<UInt32> { SIMD2(0xC200_0008, 0) }
+        }
+        let observer = Callers()
+        let lines = try Self.lines { tap, _ in
+            let state = State(tap, eip: 0xC200_0004, ring: 1)
+            tap.observer = observer
+            tap.end(tap.begin(tap.define([Self.setPTE]), 0x1000, 0, 0, 0))
+            withExtendedLifetime(state) {}
+        }
+        #expect(lines.count == 1 && lines[0].contains("lguest_set_pte+0x8 "), "\(lines)")
+    }
+
     @Test("faults, system calls, interrupts and devices in words")
     func words() throws {
         let lines = try Self.lines { tap, _ in

@@ -79,32 +79,9 @@ public struct StackTrace {
         return address
     }
 
-    /// Whether the bytes before `address` are a CALL: E8 with four bytes of distance, or FF /2 in one of its
-    /// lengths (Intel SDM volume 2, CALL).
+    /// Whether the bytes before `address` are a CALL.
     private func isBehindCall(_ address: UInt32) -> Bool {
         let bytes = view.bytes(address &- 7, count: 7)
-        guard bytes.count == 7 else { return false }
-        if bytes[2] == 0xE8 { return true }
-        for length in [2, 3, 4, 6, 7] {
-            let at = 7 - length
-            guard bytes[at] == 0xFF, bytes[at + 1] >> 3 & 7 == 2 else { continue }
-            if Self.lengthOfIndirectCall(bytes[at + 1], length > 2 ? bytes[at + 2] : 0) == length {
-                return true
-            }
-        }
-        return false
-    }
-
-    private static func lengthOfIndirectCall(_ modRM: UInt8, _ sib: UInt8) -> Int {
-        let (mode, register) = (modRM >> 6, modRM & 7)
-        if mode == 3 { return 2 }
-        let hasSIB = register == 4
-        let displacement =
-            switch mode {
-            case 1: 1
-            case 2: 4
-            default: register == 5 || hasSIB && sib & 7 == 5 ? 4 : 0
-            }
-        return 2 + (hasSIB ? 1 : 0) + displacement
+        return bytes.count == 7 && (bytes[2] == 0xE8 || CallEncoding.endsWithIndirectCall(bytes))
     }
 }

@@ -37,8 +37,7 @@ public final class TaskList {
     /// What the kernel's symbols say.
     private struct Places {
         var first: UInt32?
-        /// The kernel's code, and that which it only has while it starts.
-        var text: [Range<UInt32>] = []
+        let text: KernelText
         var current: UInt32?
         var offset: UInt32?
 
@@ -46,11 +45,7 @@ public final class TaskList {
             func address(_ names: [String]) -> UInt32? {
                 names.lazy.compactMap { symbols.lookup(name: $0)?.address }.first
             }
-            for (starts, end) in [(["_stext", "_text"], "_etext"), (["_sinittext"], "_einittext")] {
-                if let start = address(starts), let end = address([end]), start < end {
-                    text.append(start..<end)
-                }
-            }
+            text = KernelText(symbols)
             first = address([KernelVariables.first])
             guard first != nil else { return }
             current = address(KernelVariables.current)
@@ -73,15 +68,15 @@ public final class TaskList {
     private var found: Places? {
         if places == nil { places = view.symbols.map(Places.init) }
         // No name leads to the tasks, so they are looked for, but only where there is a kernel that we know.
-        if places?.text.isEmpty == false, places?.first == nil { places?.first = search.find() }
+        if places?.text.isKnown == true, places?.first == nil { places?.first = search.find() }
         return places
     }
 
     /// Whether the borders of the kernel's code are known.
-    var knowsText: Bool { found?.text.isEmpty == false }
+    var knowsText: Bool { found?.text.isKnown == true }
 
     /// Whether `address` is in the kernel's code.
-    func isText(_ address: UInt32) -> Bool { found?.text.contains { $0.contains(address) } ?? false }
+    func isText(_ address: UInt32) -> Bool { found?.text.contains(address) ?? false }
 
     /// All tasks, or the processor alone. A thread that is not the first of its process is there only if it runs.
     public func all() -> [GuestTask] {

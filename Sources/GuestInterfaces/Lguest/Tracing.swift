@@ -14,7 +14,8 @@ enum LguestTrace {
 
     /// Beginnings of the names of guest functions that only pass requests on: whoever calls them is of interest.
     static let stubs = [
-        "lguest_", "lazy_hcall", "async_hcall", "hcall", "lazy_load_tls", "Hypervisor.", "AsyncRing.",
+        "lguest_", "lg_", "send_interrupts", "lazy_hcall", "async_hcall", "hcall", "lazy_load_tls",
+        "Hypervisor.", "AsyncRing.",
         "hypercall", "iowrite", "ioread",
     ]
 

@@ -4,6 +4,7 @@
 // in its own memory.
 
 import Boot
+import Debug
 import GuestMemory
 import Support
 import Trace
@@ -18,7 +19,7 @@ public final class GuestSymbols {
     /// Searches that are left, and when the next one may be.
     private var searches = 4
     private var nextSearch: UInt64 = 0
-    private var text: ClosedRange<UInt32>?
+    private var knownText: KernelText?
     /// Called when symbols have turned up.
     var onFound: () -> Void = {}
 
@@ -53,16 +54,14 @@ public final class GuestSymbols {
         return table?.lookup(name: name)?.address
     }
 
-    /// Where the kernel's code is.
-    var textRange: ClosedRange<UInt32> {
-        if let text { return text }
-        guard let table, let all = table.addresses else { return 0xC000_0000...0xFFFF_EFFF }
-        let first = table.lookup(name: "_text") ?? table.lookup(name: "_stext")
-        let low = first?.address ?? all.lowerBound
-        let high = table.lookup(name: "_etext")?.address ?? all.upperBound
-        let range = low <= high ? low...high : all
-        text = range
-        return range
+    /// Where the kernel's code is; where the symbols do not say, where it may be.
+    var text: KernelText {
+        if let knownText { return knownText }
+        guard let table, let all = table.addresses else { return KernelText(0xC000_0000..<0xFFFF_F000) }
+        let said = KernelText(table)
+        let text = said.isKnown ? said : KernelText(all.lowerBound..<all.upperBound)
+        knownText = text
+        return text
     }
 
     /// A kernel that unpacks itself has no table before it is done, so a search is repeated a few times.

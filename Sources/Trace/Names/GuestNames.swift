@@ -62,11 +62,15 @@ public final class GuestNames {
     public func origin(of event: TraceEvent, _ tap: TraceTap) -> GuestPlace {
         let here = place(event.eip, tap)
         guard here.isStub else { return here }
+        // Where all of them are such functions, the outermost that is known tells most.
+        var outermost = here
         for index in 0..<2 where event.callers[index] != 0 {
             let caller = place(event.callers[index], tap)
-            if !caller.isStub, caller.symbol != nil { return caller }
+            guard caller.symbol != nil else { break }
+            outermost = caller
+            if !caller.isStub { break }
         }
-        return here
+        return outermost
     }
 
     /// The task's name, empty where it is not known.
