@@ -123,6 +123,18 @@ struct BuiltinTraceTests {
         #expect(calls["TAKE"] == calls["GIVE"] && calls["TAKE"] ?? 0 > 0)
     }
 
+    @Test("accesses to devices come from the same places with both engines")
+    func devicePlaces() throws {
+        func places(_ engine: EngineChoice) throws -> (all: Set<UInt32>, functions: Set<String>) {
+            let run = try Run("run=pci; help", [.mmio, .virtio], engine)
+            let all = Set(run.events.filter { $0.ring == 1 }.map(\.eip))
+            let symbols = run.guest.machine.symbols
+            return (all, Set(all.compactMap { symbols.lookup($0)?.symbol.name }))
+        }
+        let (one, other) = (try places(.interpreter), try places(.translator))
+        #expect(one.all == other.all && one.all.count > 3, "\(one.functions) \(other.functions)")
+    }
+
     @Test("off, a run records nothing")
     func off() throws {
         let guest = try TestMachine(kernel: BuiltinGuestFile.path, commandLine: "run=user")

@@ -185,7 +185,8 @@ extension Translator {
             } else if isWrite {
                 try cpu.probeWriteSlow(address, UInt32(size))
             }
-            // Not plain memory, or in two pages: by the bounce buffer.
+            // Not plain memory, or in two pages: by the bounce buffer. Who looks on wants to know from where.
+            cpu.eip = record.eip
             if kind != 1 {
                 bounce[0] = try loadPart(address, min(size, 8))
                 if size > 8 { bounce[1] = try loadPart(address &+ 8, size - 8) }
@@ -234,6 +235,7 @@ extension Translator {
         let address = cpu.system.translator.pendingAddress
         let record = cache.accesses[Int(cpu.system.translator.pendingRecord)]
         let size = Int(record.size)
+        cpu.eip = record.eip
         do throws(Fault) {
             try cpu.storeSlow(address, min(size, 8), bounce[0], user: cpu.cpl == 3)
             if size > 8 { try cpu.storeSlow(address &+ 8, size - 8, bounce[1], user: cpu.cpl == 3) }
