@@ -30,6 +30,9 @@ struct ExplanationTests {
             ("0xCF8", "which PCI configuration register is meant"),
             ("0x80", "a program calls its kernel"), ("isr_status", "why the device interrupted"),
             ("syscall", "a program calls its kernel"), ("trap 13", "something that is not allowed"),
+            ("eax", "the processor's registers in a report"), ("cr3", "a control register"),
+            ("EFLAGS", "the processor's flags in a report"),
+            ("lapic", "the processor's own interrupt controller and timer"),
         ])
     func lookup(word: String, title: String) {
         #expect(Explanations.find(word).map(\.title).contains(title))
@@ -49,6 +52,16 @@ struct ExplanationTests {
             guard vector != 31 else { continue }
             #expect(Explanations.find(String(vector)).contains { $0.section == .trap }, "vector \(vector)")
         }
+    }
+
+    @Test("every register of a crash report is explained")
+    func registers() {
+        let general = ["eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip", "eflags"]
+        for name in general + ["cs", "ds", "es", "fs", "gs", "ss", "cr0", "cr2", "cr3", "cr4"] {
+            #expect(!Explanations.find(name).isEmpty, "\(name)")
+        }
+        // What the shared page has instead comes first.
+        #expect(Explanations.find("cr2").map(\.section) == [.sharedPage, .event])
     }
 
     @Test("what is not there is not found, but similar names are")

@@ -57,7 +57,10 @@ extension DeviceExplanations {
             """, native: "The chipset pulls the processor's reset line.",
             others: "Xen: SCHEDOP_shutdown with the reason 'reboot'."),
         chip(
-            ["0xfee00000", "local APIC", "APIC", "end_of_interrupt", "task_priority", "initial_count"],
+            [
+                "0xfee00000", "local APIC", "APIC", "LAPIC", "end_of_interrupt", "task_priority",
+                "initial_count",
+            ],
             "the processor's own interrupt controller and timer",
             """
             One page of registers: task priority at 0x80, end of interrupt at 0xB0, the in-service and request bits, the \

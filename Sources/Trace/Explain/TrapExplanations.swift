@@ -197,7 +197,8 @@ public enum TrapExplanations {
                 """,
             native: "HLT stops the processor until an interrupt."),
         Explanation(
-            .event, ["cr", "READ_CR", "WRITE_CR", "LOAD_CR3", "INVLPG"], "a control register",
+            .event, ["cr", "READ_CR", "WRITE_CR", "LOAD_CR3", "INVLPG", "cr0", "cr2", "cr3", "cr4"],
+            "a control register",
             use: """
                 CR0 turns paging and protection on, CR2 holds a fault's address, CR3 the page table, CR4 extensions. An \
                 lguest kernel asks by hypercall instead, except before its first one; a kernel in ring 0 of our \
@@ -216,5 +217,33 @@ public enum TrapExplanations {
                 """,
             native: "RDMSR and WRMSR, in ring 0 only.",
             others: "Xen emulates those that it allows. PVM: PVM_HC_RDMSR and PVM_HC_WRMSR, and emulation."),
+        Explanation(
+            .event, ["registers", "eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip"],
+            "the processor's registers in a report",
+            use: """
+                As the guest sees them, at the instruction that the report names. In a hypercall, EAX has its number; in \
+                a system call, that of the call, and the arguments are in EBX, ECX, EDX, ESI, EDI and EBP. ESP says \
+                where the stack is that the report's trace was read from; EBP leads from frame to frame in kernels that \
+                were built with frame pointers.
+                """,
+            native: "The same registers: an lguest kernel computes with them as on any processor.",
+            others: "The same; the numbers of calls are in EAX with Xen, in RAX with PVM."),
+        Explanation(
+            .event, ["eflags", "IF", "IOPL"], "the processor's flags in a report",
+            use: """
+                An lguest kernel runs with IF set all the time: what it would keep there is in the shared page's \
+                irq_enabled. IOPL is 0, so IN, OUT, CLI and STI fault in ring 1, and POPF leaves both as they are.
+                """,
+            native: "IF holds interrupts back; the kernel in ring 0 changes it by CLI, STI and POPF.",
+            others: "Xen: evtchn_upcall_mask in shared_info. PVM: a bit in its shared structure."),
+        Explanation(
+            .event, ["segments", "cs", "ds", "es", "fs", "gs", "ss"], "the segment registers in a report",
+            use: """
+                The two lowest bits of CS are the ring: 0x61 is an lguest kernel's code in ring 1, 0x73 a program's in \
+                ring 3. The other bits number a descriptor of the table that LHCALL_LOAD_GDT_ENTRY fills. GS (or FS) \
+                leads to what belongs to one thread or processor.
+                """,
+            native: "A kernel's code is in ring 0: Linux has 0x60 in CS there.",
+            others: "Xen, 32 bits: ring 1, too; 64 bits and PVM: kernel and programs both in ring 3."),
     ]
 }
