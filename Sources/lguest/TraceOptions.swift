@@ -23,7 +23,7 @@ struct TraceOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Show only some of it: symbol=GLOB, event=GLOB, vector=N, task=NAME, mode=kernel|user|host.",
+            "Show only some of it: symbol=GLOB, event=GLOB, vector=N, task=NAME, mode=kernel|user|host; several behind commas.",
             valueName: "FILTER"))
     var traceFilter: [String] = []
 

@@ -30,6 +30,7 @@ struct FilterTests {
         "what is no filter is refused",
         arguments: [
             "", "symbol", "symbol=", "vector=x", "vector=256", "mode=ring", "what=1", "vector=14,x",
+            ",", "do_*,task=sh", "symbol=do_*,what=1", "symbol=,task=sh",
         ])
     func refusal(text: String) {
         #expect(throws: LguestError.self) { try TraceFilter(parsing: [text]) }
@@ -94,5 +95,9 @@ struct FilterTests {
         #expect(try passes("mode=user", event: some) && !passes("mode=kernel,host", event: some))
         #expect(try passes("event=SYS*", "mode=user", "task=init", event: some))
         #expect(try !passes("event=SYS*", "mode=kernel", "task=init", event: some))
+        // Two in one are two.
+        #expect(try passes("event=X,SYS*,mode=user,task=a,init", event: some))
+        #expect(
+            try !passes("event=SYS*,task=sh", event: some) && !passes("task=init,mode=kernel", event: some))
     }
 }

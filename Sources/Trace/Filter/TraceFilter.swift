@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `--trace-filter 'symbol=load_ucode_*'`: which of the wanted events are shown. Several filters must all let
-// an event through; within one, one of the alternatives behind commas suffices.
+// an event through; within one, one of the alternatives behind commas suffices. `symbol=do_*,task=sh` are two.
 
 import Support
 import Tap
@@ -24,14 +24,29 @@ public struct TraceFilter: Sendable, Equatable {
 
     /// Throws `.badInput` for what is no filter.
     public init(parsing texts: [String]) throws(LguestError) {
-        for text in texts { rules.append(try Self.rule(text)) }
+        for text in texts {
+            // A piece with a key of its own is another filter; a first one without is refused as such.
+            var filters: [(key: Substring, values: [Substring])] = []
+            for piece in text.split(separator: ",") {
+                let parts = piece.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                if parts.count == 2 {
+                    filters.append((parts[0], parts[1].isEmpty ? [] : [parts[1]]))
+                } else if filters.isEmpty {
+                    throw Self.refusal(text)
+                } else {
+                    filters[filters.count - 1].values.append(piece)
+                }
+            }
+            if filters.isEmpty { throw Self.refusal(text) }
+            for filter in filters { rules.append(try Self.rule(filter.key, filter.values, text)) }
+        }
     }
 
-    private static func rule(_ text: String) throws(LguestError) -> Rule {
-        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        let values = parts.count == 2 ? parts[1].split(separator: ",") : []
+    private static func rule(
+        _ key: Substring, _ values: [Substring], _ text: String
+    ) throws(LguestError) -> Rule {
         guard !values.isEmpty else { throw refusal(text) }
-        switch parts[0] {
+        switch key {
         case "symbol": return .symbol(values.map { Glob($0) })
         case "event": return .event(values.map { Glob($0) })
         case "vector":
