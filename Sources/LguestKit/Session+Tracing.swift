@@ -22,13 +22,40 @@ extension Session {
 
     /// The symbols in the file that was named. Without one, of a kernel that is only seen by a trace, those of a
     /// file beside it; a file that turns out to be useless is passed over.
-    static func symbols(_ configuration: MachineConfiguration) throws(LguestError) -> SymbolTable? {
-        if let path = configuration.symbolPath { return try SymbolFile.read(path) }
-        let kernel = try KernelImage(path: configuration.kernelPath, guestDecompress: true)
+    static func symbols(
+        _ configuration: MachineConfiguration, _ log: Log
+    ) throws(LguestError) -> SymbolTable? {
+        if let path = configuration.symbolPath {
+            let table = try SymbolFile.read(path)
+            if let (named, running) = otherVersion(path, than: try kernel(configuration)) {
+                log.line(
+                    .warning,
+                    "\(path.asOneLine): symbols of Linux \(named), but the kernel is \(running): expect wrong names"
+                )
+            }
+            return table
+        }
+        let kernel = try kernel(configuration)
         guard kernel.symbols == nil else { return nil }
         for path in SymbolFile.candidates(besideKernel: configuration.kernelPath) {
-            if let found = try? SymbolFile.read(path) { return found }
+            if let found = try? SymbolFile.read(path), otherVersion(path, than: kernel) == nil {
+                return found
+            }
         }
         return nil
+    }
+
+    private static func kernel(_ configuration: MachineConfiguration) throws(LguestError) -> KernelImage {
+        try KernelImage(path: configuration.kernelPath, guestDecompress: true)
+    }
+
+    /// The releases of the file at `path` and of `kernel` where both say one, and not the same.
+    private static func otherVersion(
+        _ path: String, than kernel: KernelImage
+    ) -> (LinuxVersion, LinuxVersion)? {
+        guard let running = kernel.linuxVersion, let named = (try? KernelImage(path: path))?.linuxVersion,
+            named != running
+        else { return nil }
+        return (named, running)
     }
 }

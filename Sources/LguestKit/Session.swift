@@ -56,7 +56,7 @@ public final class Session {
             initrdFile = nil
         }
         devices = try MachineDevices(configuration, eventLoop: eventLoop) { log.line(.warning, $0) }
-        symbols = try Self.symbols(configuration)
+        symbols = try Self.symbols(configuration, log)
         tracing = try Self.tracing(configuration, options, log)
         if let wanted = options.debugger {
             debugger = try GDBServer(wanted.address, eventLoop: eventLoop) { log.line(.info, $0) }

@@ -150,6 +150,23 @@ struct TracingTests {
         #expect(done.status == 2 && done.errors.contains(reason), "\(done.errors)")
     }
 
+    private static let others = KernelInventory.all.filter { !$0.isCompressed && $0.version != nil }
+
+    @Test(
+        "symbols of another kernel are taken, with a warning",
+        .enabled(if: Set(others.compactMap { $0.version?.release }).count > 1, "no two Linux kernels"))
+    func wrongSymbols() throws {
+        let one = try #require(Self.others.first)
+        let other = try #require(Self.others.first { $0.version != one.version })
+        func errors(_ symbols: InventoryKernel) throws -> String {
+            try Program.run(["64m", one.path, "--symbols=\(symbols.path)", "--timeout=1", "console=hvc0"])
+                .errors
+        }
+        let warning = "symbols of Linux \(other.version?.release ?? ""), but the kernel is"
+        #expect(try errors(other).contains(warning))
+        #expect(try !errors(one).contains("symbols of Linux"))
+    }
+
     @Test("a restart goes on in the same trace")
     func restart() throws {
         try Program.withFolder { folder in
