@@ -21,7 +21,7 @@ struct CrashReport {
         }
         guard !death.isGuestMessage else {
             // It knows best what is wrong, and has said it. Where in its source that is, it does not know.
-            let stack = CrashReport.stack(machine, place, onlyWithSource: true)
+            let stack = CrashReport.stack(machine, onlyWithSource: true)
             text = (["lguest: \(death.reason)"] + stack).joined(separator: "\n")
             return
         }
@@ -56,7 +56,7 @@ struct CrashReport {
                 lines.append("    \(place(system.branches[Int((system.branchCursor &- n) & 15)]))")
             }
         }
-        lines += CrashReport.stack(machine, place)
+        lines += CrashReport.stack(machine)
         lines.append(
             "  after \(cpu.instructions) instructions, kernel \(machine.kernel.linuxVersion?.description ?? "of unknown version")"
         )
@@ -74,9 +74,8 @@ struct CrashReport {
 
     /// The kernel's stack trace, with source lines where the kernel file has them. A question mark stands before
     /// what may be left over from an earlier call.
-    private static func stack(
-        _ machine: Machine, _ place: (UInt32) -> String, onlyWithSource: Bool = false
-    ) -> [String] {
+    private static func stack(_ machine: Machine, onlyWithSource: Bool = false) -> [String] {
+        let symbols = machine.symbols.current
         let frames = StackTrace(machine).frames()
         guard frames.count > 1 else { return [] }
         let source = machine.debugFile.flatMap(SourceLines.init)
@@ -84,7 +83,11 @@ struct CrashReport {
         let rows = frames.enumerated().map { index, frame in
             // A return address is behind the call; the line is that of the call.
             let at = source?.line(of: index == 0 ? frame.address : frame.address &- 1)
-            return (mark: frame.isCertain ? "  " : "? ", text: place(frame.address), line: at)
+            let place =
+                index == 0
+                ? symbols?.lookup(frame.address) : symbols?.lookup(returnAddress: frame.address)
+            let text = hex(frame.address) + (place.map { "  \($0)" } ?? "")
+            return (mark: frame.isCertain ? "  " : "? ", text: text, line: at)
         }
         let width = rows.map(\.text.count).max() ?? 0
         return ["  stack, innermost first:"]

@@ -24,6 +24,11 @@ struct SymbolTableTests {
         #expect(table.lookup(0x10_002A)?.description == "first+0x1a")
         #expect(table.lookup(0xC010_0040)?.symbol == Symbol(name: "second", address: 0xC010_0040, size: 16))
         #expect(table.lookup(0x10_2003)?.description == "data+0x1003")
+        // Behind the last call of a function that does not come back from it.
+        #expect(table.lookup(returnAddress: 0xC010_0040)?.description == "first+0x30")
+        #expect(table.lookup(returnAddress: 0xC010_0041)?.description == "second+0x1")
+        #expect(table.lookup(returnAddress: 0xC010_0010)?.description == "first")
+        #expect(table.lookup(returnAddress: 0) == nil)
         // Below the first symbol, and outside the image.
         for address: UInt32 in [0xC010_0000, 0x10_0000, 0, 0xC010_2004, 0x10_2004, 0xFFFF_FFFF, 0xBFFF_FFFF] {
             #expect(table.lookup(address) == nil)

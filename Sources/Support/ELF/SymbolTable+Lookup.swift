@@ -22,6 +22,13 @@ extension SymbolTable {
         return SymbolicAddress(symbol: symbol(entry), offset: linked - entry.address)
     }
 
+    /// The place from which a call returns to `address`. A function that ends with a call of one that never returns has
+    /// its return address behind its own end, where the next one begins.
+    public func lookup(returnAddress address: UInt32) -> SymbolicAddress? {
+        guard address > 0, let call = lookup(address - 1) else { return lookup(address) }
+        return SymbolicAddress(symbol: call.symbol, offset: call.offset + 1)
+    }
+
     /// The symbol called `name`, or nil. Symbols that are plain numbers are found too. Compares with each
     /// name in turn (a millisecond for a kernel): not for hot paths.
     public func lookup(name: String) -> Symbol? {
