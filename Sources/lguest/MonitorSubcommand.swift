@@ -99,11 +99,21 @@ struct MonitorSubcommand: ParsableCommand {
         guard case .object(let all) = answer else {
             return answer == .bool(true) ? ["ok"] : [answer.text]
         }
-        let members = command == "stats" ? all.flatMap(counters) : all
+        let members = command == "stats" ? all.flatMap(counters) : all.map(readable)
         let width = members.map(\.0.count).max() ?? 0
         return members.map { member in
             let value = member.1.string?.asOneLine ?? (member.1 == .null ? "-" : member.1.text)
             return member.0 + String(repeating: " ", count: width - member.0.count + 2) + value
+        }
+    }
+
+    /// Amounts of memory and of time with their units, as `lguest ps` shows them.
+    private static func readable(_ member: (String, JSON)) -> (String, JSON) {
+        switch member.0 {
+        case "memory", "balloon":
+            (member.0, member.1.word.map { .string($0.asByteCount) } ?? member.1)
+        case "uptime", "busy": (member.0, member.1.number.map { .string("\($0) s") } ?? member.1)
+        default: member
         }
     }
 

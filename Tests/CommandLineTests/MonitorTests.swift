@@ -115,6 +115,8 @@ struct MonitorTests {
         let before = try #require(try instructions())
         #expect(try instructions() == before)
         #expect(try stage.run("ps").output.contains("paused"))
+        let status = try stage.run("monitor", "p", "status").output
+        #expect(status.contains("64 MiB\n") && status.contains(" s\n"), "\(status)")
         #expect(try stage.run("monitor", "p", "continue").status == 0)
         var moved = false
         for _ in 0..<500 where !moved {
