@@ -64,6 +64,9 @@ struct ReportPageTests {
         const search = document.getElementById("address"); search.value = "0xc0100000"; search.dispatchEvent(new Event("input"));
         result.lookup = document.querySelector("#tables .readout").textContent;
         result.steps = [...document.querySelectorAll(".step b")].map(step => step.textContent);
+        const texts = () => [...document.querySelectorAll(".step small")].map(step => step.textContent);
+        const tabs = [...document.querySelectorAll("#journeys [role=tab]")];
+        result.texts = tabs.flatMap(tab => { tab.click(); return texts(); }); tabs[0].click();
         document.querySelector(".step").focus(); result.explained = document.querySelector("#journeys .explain b").textContent;
         result.journeys = [...document.querySelectorAll("#journeys [role=tab]")].map(tab => tab.textContent);
         result.moments = document.getElementById("moment").options.length;
@@ -76,7 +79,7 @@ struct ReportPageTests {
 
     private struct Seen: Decodable {
         let ready, title, focus, first, second, cell, nextCell, lookup, explained: String
-        let sections, empty, before, after, back, steps, journeys: [String]
+        let sections, empty, before, after, back, steps, texts, journeys: [String]
         let costs, statistics, callers: [[String]]
         let moments, unreachable: Int
         let keys: Bool
@@ -120,7 +123,7 @@ struct ReportPageTests {
             ])
         #expect(seen.empty.isEmpty, "\(seen.empty)")
         for row in seen.statistics where !row[0].hasSuffix(" seconds") && !row[0].hasPrefix("million") {
-            #expect(statistics[row[0]] == row[1], "\(row)")
+            #expect(statistics[row[0]] == row[1].replacingOccurrences(of: ",", with: ""), "\(row)")
         }
         let counts = Dictionary(
             seen.costs.map { ($0[0], $0[2].replacingOccurrences(of: ",", with: "")) },
@@ -142,6 +145,8 @@ struct ReportPageTests {
         for topic in ["system call: ", "page fault: ", "packet on its way out: ", "packet on its way in: "] {
             #expect(seen.journeys.contains { $0.contains(topic) }, "\(topic)\(seen.journeys)")
         }
+        // A fault's handler has its name.
+        #expect(seen.texts.contains { $0.contains("access user") && $0.hasSuffix(")") }, "\(seen.texts)")
         #expect(seen.explained.hasPrefix("SYSCALL – a program calls its kernel"), "\(seen.explained)")
         #expect(seen.moments >= 2 && seen.unreachable == 0 && seen.keys)
     }

@@ -17,6 +17,8 @@ struct EventJSON {
         let categories: [UInt8]
         /// `"pgdir":`, by argument.
         let arguments: [[UInt8]]
+        /// Which of them are addresses in the guest, for which symbols are shown.
+        let addresses: [Int]
     }
 
     init(_ tap: TraceTap, _ names: GuestNames) {
@@ -26,7 +28,8 @@ struct EventJSON {
             Prepared(
                 name: Self.quoted(kind.name),
                 categories: Self.quoted(kind.categories.memberNames.joined(separator: ",")),
-                arguments: kind.arguments.map { Self.quoted($0.name) + [UInt8(ascii: ":")] })
+                arguments: kind.arguments.map { Self.quoted($0.name) + [UInt8(ascii: ":")] },
+                addresses: kind.arguments.indices.filter { kind.arguments[$0].format == .address })
         }
     }
 
@@ -70,6 +73,23 @@ struct EventJSON {
         out.put(",\"arguments\":{")
         putArguments(event, into: &out)
         out.put("}")
+        putSymbols(event, into: &out)
+    }
+
+    /// `,"symbols":{"handler":"page_fault"}`, where there are any.
+    private func putSymbols(_ event: TraceEvent, into out: inout TextBuffer) {
+        guard Int(event.kind) < kinds.count else { return }
+        let kind = kinds[Int(event.kind)]
+        var isOpen = false
+        for index in kind.addresses {
+            let place = names.place(event.arguments[index & 3], tap)
+            guard place.symbol != nil else { continue }
+            out.put(isOpen ? "," : ",\"symbols\":{")
+            out.put(kind.arguments[index])
+            out.put(jsonString: place.text)
+            isOpen = true
+        }
+        if isOpen { out.put("}") }
     }
 
     private func putArguments(_ event: TraceEvent, into out: inout TextBuffer) {

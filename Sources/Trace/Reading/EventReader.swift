@@ -74,6 +74,9 @@ struct EventReader {
             case .some(let value): event.arguments[index & 3] = UInt32(truncatingIfNeeded: value.word ?? 0)
             case nil: break
             }
+            if let symbol = value["symbols"]?[argument.name]?.string {
+                event.symbols.append((event.arguments[index & 3], symbol))
+            }
         }
     }
 

@@ -15,6 +15,8 @@ struct SeenEvent {
     var task = ""
     var cr3: UInt32 = 0
     var arguments = SIMD4<UInt32>()
+    /// The arguments that are addresses in the guest's kernel, with their symbols.
+    var symbols: [(address: UInt32, symbol: String)] = []
 
     var end: UInt64 { time + (duration ?? 0) }
 }

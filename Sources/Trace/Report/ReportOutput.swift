@@ -35,6 +35,11 @@ public final class ReportOutput: TraceOutput {
         seen.task = String(decoding: guest.names.task(event.task), as: UTF8.self)
         seen.cr3 = event.cr3
         seen.arguments = event.arguments
+        for (index, argument) in guest.tap.kinds[seen.kind].arguments.enumerated()
+        where argument.format == .address {
+            let place = guest.names.place(event.arguments[index & 3], guest.tap)
+            if place.symbol != nil { seen.symbols.append((event.arguments[index & 3], place.description)) }
+        }
         report.event(seen, names: guest.tap.names)
     }
 

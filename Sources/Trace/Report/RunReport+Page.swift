@@ -52,7 +52,11 @@ extension RunReport {
     private func step(_ event: SeenEvent) -> JSON {
         let kind = kinds[event.kind]
         var text = TextBuffer()
-        ArgumentText.put(event.arguments, kind, names, place: { _ in nil }, into: &text)
+        ArgumentText.put(
+            event.arguments, kind, names,
+            place: { address in
+                event.symbols.first { $0.address == address }.map { Array($0.symbol.utf8) }
+            }, into: &text)
         return .object([
             ("time", .integer(event.time)), ("ns", event.duration.map { JSON.integer($0) } ?? .null),
             ("event", .string(kind.name)), ("topic", .string(kind.topic)), ("ring", .integer(event.ring)),
