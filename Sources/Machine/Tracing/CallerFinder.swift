@@ -10,8 +10,15 @@ final class CallerFinder {
     private let cpu: CPU
     private let symbols: GuestSymbols
     private var stubs: [UInt32: Bool] = [:]
-    private var calls: [UInt32: Before] = [:]
     private var jumps: [UInt32: Jumps] = [:]
+    /// What was found at words of the stack, each in one place, so that a newer one takes the place of an older.
+    private var sites = [Site](repeating: Site(), count: siteCount)
+    private var functions = [(address: UInt32, start: UInt32?)](repeating: (0, nil), count: functionCount)
+    /// Where the kernel's code is; nil until somebody asks, and again when symbols have turned up.
+    private var text: (always: Range<UInt32>, early: Range<UInt32>)?
+
+    private static let siteCount = 4096
+    private static let functionCount = 1024
 
     private struct Jumps {
         var targets: Set<UInt32> = []
@@ -43,14 +50,14 @@ final class CallerFinder {
         // Kernel stacks are aligned to more than their size: what is in another page is not looked at.
         let end = min(start + Self.depth * 4, (start | 0xFFF) + 1)
         var rest = start..<end
-        let function = symbols.function(at: cpu.eip)
+        let function = function(at: cpu.eip)
         // With frame pointers, nothing below the first one's frame is of interest, where it leads to our caller.
         let frame = start + UInt64(cpu[r32: GPR.ebp] &- stack) + 4
         if frame & 3 == 0, rest.contains(frame), fit(of: word(frame), function) == .certain {
             rest = frame..<end
         }
         guard let first = caller(of: function, &rest, leastFit: .possible) else { return SIMD2() }
-        let second = caller(of: symbols.function(at: first), &rest, leastFit: .unknown)
+        let second = caller(of: self.function(at: first), &rest, leastFit: .unknown)
         return SIMD2(first, second ?? 0)
     }
 
@@ -79,22 +86,40 @@ final class CallerFinder {
 
     /// Nil for what is no return address.
     private func fit(of word: UInt32, _ function: UInt32?) -> Fit? {
-        let isKernel = symbols.text.contains(word)
+        let isKernel = isText(word)
         guard isKernel || mayBeModule(word) else { return nil }
-        let target: UInt32?
-        switch call(before: word) {
-        case .other: return nil
+        let site = site(word)
+        let start: UInt32?
+        switch site.kind {
+        case .none: return nil
         case .unknown: return isKernel ? .unknown : nil
-        case .call(let to): target = to
-        case .pointer(let variable): target = cpu.peekWord(variable)
+        case .call: start = site.target
+        case .pointer: start = cpu.peekWord(site.target ?? 0).flatMap(self.function)
         }
-        guard let target, let function else { return isKernel ? .unknown : nil }
-        guard let start = symbols.function(at: target) else { return isKernel ? .possible : nil }
+        guard let function else { return isKernel ? .unknown : nil }
         if start == function { return .certain }
         guard isKernel else { return nil }
+        guard let start else { return .possible }
         // Or it goes to a function that ends with a jump there.
         let jumps = jumps(of: start)
         return jumps.targets.contains(function) ? .certain : jumps.others ? .unknown : .possible
+    }
+
+    private func isText(_ address: UInt32) -> Bool {
+        if let text { return text.always.contains(address) || text.early.contains(address) }
+        let ranges = symbols.text.ranges
+        let found = (ranges.first ?? 0..<0, ranges.count > 1 ? ranges[1] : 0..<0)
+        text = found
+        return found.0.contains(address) || found.1.contains(address)
+    }
+
+    /// The beginning of the function that `address` is in.
+    private func function(at address: UInt32) -> UInt32? {
+        let index = Int((address ^ address >> 11) % UInt32(Self.functionCount))
+        if functions[index].address == address { return functions[index].start }
+        let start = symbols.function(at: address)
+        functions[index] = (address, start)
+        return start
     }
 
     /// Modules lie beyond the kernel's map of memory. They have no names here, but one that calls a function of the
@@ -141,38 +166,49 @@ final class CallerFinder {
     }
 
     /// What is before an address.
-    private enum Before {
-        case call(UInt32)
-        /// A call through a variable, as those to a hypervisor are before the kernel has patched them.
-        case pointer(UInt32)
-        /// A call to what is in a register, or somewhere in memory.
-        case unknown
-        case other
+    private struct Site {
+        enum Kind {
+            /// No call.
+            case none
+            /// A call to what is in a register, or somewhere in memory.
+            case unknown
+            /// A call to the function that begins at `target`.
+            case call
+            /// A call through the variable at `target`, as those to a hypervisor are before the kernel has patched them.
+            case pointer
+        }
+
+        var address: UInt32 = 0
+        var kind = Kind.none
+        var target: UInt32?
     }
 
-    private func call(before address: UInt32) -> Before {
-        if let known = calls[address] { return known }
-        forgetIfMany()
-        let result = look(before: address)
-        calls[address] = result
-        return result
+    private func site(_ address: UInt32) -> Site {
+        let index = Int((address ^ address >> 12) % UInt32(Self.siteCount))
+        if sites[index].address == address { return sites[index] }
+        let site = look(before: address)
+        sites[index] = site
+        return site
     }
 
-    private func look(before address: UInt32) -> Before {
+    private func look(before address: UInt32) -> Site {
         func word() -> UInt32 {
             (1...UInt32(4)).reduce(0) { $0 << 8 | UInt32(cpu.peek(address &- $1) ?? 0) }
         }
-        if cpu.peek(address &- 5) == 0xE8 { return .call(address &+ word()) }
-        if cpu.peek(address &- 6) == 0xFF, cpu.peek(address &- 5) == 0x15 { return .pointer(word()) }
+        if cpu.peek(address &- 5) == 0xE8 {
+            return Site(address: address, kind: .call, target: symbols.function(at: address &+ word()))
+        }
+        if cpu.peek(address &- 6) == 0xFF, cpu.peek(address &- 5) == 0x15 {
+            return Site(address: address, kind: .pointer, target: word())
+        }
         let bytes = (0..<UInt32(7)).map { cpu.peek(address &- 7 &+ $0) ?? 0 }
-        return CallEncoding.endsWithIndirectCall(bytes) ? .unknown : .other
+        return Site(address: address, kind: CallEncoding.endsWithIndirectCall(bytes) ? .unknown : .none)
     }
 
     /// A kernel has a few thousand such places; one that makes up more does not fill our memory.
     private func forgetIfMany() {
-        guard stubs.count + calls.count + jumps.count > 1 << 16 else { return }
+        guard stubs.count + jumps.count > 1 << 14 else { return }
         stubs.removeAll()
-        calls.removeAll()
         jumps.removeAll()
     }
 
@@ -180,5 +216,8 @@ final class CallerFinder {
     func forget() {
         stubs.removeAll()
         jumps.removeAll()
+        text = nil
+        sites = [Site](repeating: Site(), count: Self.siteCount)
+        functions = [(address: UInt32, start: UInt32?)](repeating: (0, nil), count: Self.functionCount)
     }
 }
