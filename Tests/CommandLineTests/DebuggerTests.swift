@@ -66,7 +66,11 @@ struct DebuggerTests {
         // Both lie in pages that the conformance suite uses all the time.
         let done = try debug(
             BuiltinGuestFile.path, ["conformance"], engine: engine,
-            ["break *0xc0100000", "watch *(int*)0xc0120ffc", "rwatch *(char*)0xc0120ff0", "continue"])
+            [
+                "break *0xc0100000", "watch *(int*)&untouched_variable", "rwatch *(char*)&untouched_constant",
+                "continue",
+            ])
+        #expect(done.gdb.contains("watchpoint 2") && done.gdb.contains("watchpoint 3"), "\(done.gdb)")
         #expect(done.guest.contains(" passed, 0 failed"), "\(done.guest.suffix(400)) \(done.gdb)")
         #expect(done.status == 0)
     }
