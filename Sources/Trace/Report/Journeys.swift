@@ -86,9 +86,12 @@ struct Journeys {
     private mutating func beginBuffer(_ topic: Topic, _ event: SeenEvent, _ name: String) {
         guard open[topic] == nil else { return }
         begin(topic, event, name)
-        // With what led to it: the register write and the kick that are still going on.
+        // With what led to it: the program's system call, and the register write and the kick that are still going on.
         let causes = recent.filter { $0.end >= event.time && $0.duration != nil }
-        open[topic]?.steps.insert(contentsOf: causes, at: 0)
+        let call = open[.systemCall]?.steps.first.flatMap { call in
+            call.cr3 == event.cr3 && call.task == event.task ? call : nil
+        }
+        open[topic]?.steps.insert(contentsOf: [call].compactMap { $0 } + causes, at: 0)
     }
 
     private mutating func begin(_ topic: Topic, _ event: SeenEvent, _ name: String) {
