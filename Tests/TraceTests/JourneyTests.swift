@@ -8,11 +8,12 @@ import Testing
 @Suite("Journeys")
 struct JourneyTests {
     private var journeys = Journeys()
-    private let names = ["?", "net.tx"]
+    private var names = ["?", "net.tx"]
     private var time: UInt64 = 0
 
     private mutating func add(
-        _ kind: CommonKind, _ task: String, ring: UInt8 = 1, lasting duration: UInt64? = nil
+        _ kind: CommonKind, _ task: String, _ arguments: SIMD4<UInt32>? = nil, ring: UInt8 = 1,
+        lasting duration: UInt64? = nil
     ) {
         var event = SeenEvent()
         time += 10
@@ -22,7 +23,7 @@ struct JourneyTests {
         event.ring = ring
         event.task = task
         event.cr3 = UInt32(task.utf8.count)
-        event.arguments = SIMD4(kind == .systemCall ? 102 : 1, 0, 98, 0)
+        event.arguments = arguments ?? SIMD4(kind == .systemCall ? 102 : 1, 0, 98, 0)
         journeys.add(event, EventRole(kind.description), kind.description, names)
     }
 
@@ -42,6 +43,18 @@ struct JourneyTests {
         add(.systemCall, "ping", ring: 3, lasting: 5)
         send("ping")
         #expect(packets() == [[.systemCall, .mmioWrite, .queueKick, .bufferTaken, .bufferReturned]])
+    }
+
+    @Test("a packet that comes in ends with its own interrupt, not with the timer's")
+    mutating func incoming() {
+        names.append("net.rx")
+        add(.bufferReturned, "", [2, 0, 98, 0])
+        add(.interruptRaised, "", [2, 0, 0, 0])
+        add(.interrupt, "ping", [0, 32, 0, 0])
+        add(.interrupt, "ping", [204, 236, 0, 0])
+        add(.interrupt, "ping", [2, 34, 0, 0])
+        add(.interrupt, "ping", [2, 34, 0, 0])
+        #expect(journeys.best[.packetIn]?.map(\.steps.count) == [5])
     }
 
     @Test("not with that of another program, nor with one that is over")

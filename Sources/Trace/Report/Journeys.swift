@@ -78,9 +78,15 @@ struct Journeys {
         case .give where queue == "net.rx": begin(.packetIn, event, "\(event.arguments[2]) bytes")
         case .give where queue == "net.tx": finish(.packetOut)
         case .give where !queue.hasSuffix(".rx"): finish(.bufferOut)
-        case .interrupt: finish(.packetIn)
+        case .interrupt where !Self.isTimer(event): finish(.packetIn)
         default: break
         }
+    }
+
+    /// The timer's interrupts come in between and have nothing to do with a packet: number 0, and of a local APIC those
+    /// at the top, where Linux has it and no device.
+    private static func isTimer(_ event: SeenEvent) -> Bool {
+        event.arguments[0] == 0 || event.arguments[1] >= 0xEC
     }
 
     private mutating func beginBuffer(_ topic: Topic, _ event: SeenEvent, _ name: String) {
