@@ -103,8 +103,8 @@ struct FlushTests {
 
     @Test("forget rights that were taken away, and pages whose use is to be noticed again")
     func rights() throws {
-        // Read-only, not for users, no-execute, not accessed, not dirty, reserved bit, not present.
-        for bits in [0x65, 0x63, 1 << 63 | 0x67, 0x47, 0x27, 1 << 50 | 0x67, 0] as [UInt64] {
+        // Read-only, not for users, no-execute, not accessed, not dirty, reserved bit, not present; global: another kind.
+        for bits in [0x65, 0x63, 1 << 63 | 0x67, 0x47, 0x27, 1 << 50 | 0x67, 0, 0x167] as [UInt64] {
             let spaces = try Spaces()
             for access in [AccessKind.read, .write, .execute] {
                 spaces.touch(Spaces.own, access, user: true)

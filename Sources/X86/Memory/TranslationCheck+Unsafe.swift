@@ -15,14 +15,15 @@ struct TranslationCheck {
         return cpu.peekDirectory(linear).map { $0 | PageEntry.accessed }
     }
 
-    /// Whether a walk would fill what the tables have for `page`. `global`: only if loads of CR3 do not forget it.
-    func holds(_ page: UInt32, in tables: AddressSpaceTables, global: Bool = false) -> Bool {
+    /// Whether a walk would fill what the tables have for `page`, where that is. `isGlobal`: whether it is among those that
+    /// loads of CR3 do not forget; nil where that does not depend on its entry.
+    func holds(_ page: UInt32, in tables: AddressSpaceTables, isGlobal: Bool?) -> Bool {
         let linear = page << 12
         // A walk for an entry that has not been used since the guest cleared Accessed would show.
         guard cpu.system.cr0 & ControlBits.pg != 0, let entry = cpu.peekLeaf(linear)?.entry,
             entry & PageEntry.accessed != 0,
             let found = try? cpu.translate(linear, .read, user: false),
-            cpu.memory.contains(found.frame, length: 4096), found.isGlobal || !global
+            cpu.memory.contains(found.frame, length: 4096), isGlobal.map({ $0 == found.isGlobal }) ?? true
         else { return false }
         let index = Int(page & 0xFFFFF)
         let host = UInt(bitPattern: cpu.memory.base) &+ UInt(found.frame)

@@ -330,7 +330,7 @@ public final class TranslationTables {
         keep(current, check)
         let keepsShared = sharedKeeping.keeps(sharedJournal.count)
         dropChanged(from: sharedJournal, of: current) { page in
-            keepsShared && check.holds(page, in: current, global: page < sharedPage)
+            keepsShared && check.holds(page, in: current, isGlobal: page < sharedPage ? true : nil)
         }
         let dropped = linearRegions.dropChanged(directory: check.directory)
         guard !dropped.isEmpty else { return }
@@ -349,7 +349,7 @@ public final class TranslationTables {
     private func keep(_ space: AddressSpaceTables, _ check: TranslationCheck) {
         if space.keeping.keeps(space.journal.count) {
             space.isUnchecked = false
-            dropChanged(from: space.journal, of: space) { check.holds($0, in: space) }
+            dropChanged(from: space.journal, of: space) { check.holds($0, in: space, isGlobal: false) }
         } else {
             flush(space)
         }

@@ -71,10 +71,12 @@ extension CPU {
         {
             try loadPDPTEs(value)
         }
+        let isTheSame = value == system.cr3
         system.cr3 = value
         // Global pages, those of a kernel, stay (Intel SDM volume 3, 4.10.4.1).
         if system.cr4 & ControlBits.pge != 0 {
-            owner.tables.flushPrivate()
+            // Kernels load what is there to flush.
+            if isTheSame { flushChangedPrivateTranslations() } else { owner.tables.flushPrivate() }
         } else {
             owner.tables.flushAll()
         }
