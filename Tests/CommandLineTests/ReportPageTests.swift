@@ -146,7 +146,9 @@ struct ReportPageTests {
             #expect(seen.journeys.contains { $0.contains(topic) }, "\(topic)\(seen.journeys)")
         }
         // A fault's handler has its name.
-        #expect(seen.texts.contains { $0.contains("access user") && $0.hasSuffix(")") }, "\(seen.texts)")
+        #expect(
+            seen.texts.contains { $0.contains("access ") && $0.hasSuffix(" (trap_entry_14)") },
+            "\(seen.texts)")
         #expect(seen.explained.hasPrefix("SYSCALL – a program calls its kernel"), "\(seen.explained)")
         #expect(seen.moments >= 2 && seen.unreachable == 0 && seen.keys)
     }

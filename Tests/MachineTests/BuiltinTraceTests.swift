@@ -123,7 +123,7 @@ struct BuiltinTraceTests {
         #expect(calls["TAKE"] == calls["GIVE"] && calls["TAKE"] ?? 0 > 0)
     }
 
-    @Test("accesses to devices come from the same places with both engines")
+    @Test("accesses to devices come from the same functions with both engines")
     func devicePlaces() throws {
         func places(_ engine: EngineChoice) throws -> (all: Set<UInt32>, functions: Set<String>) {
             let run = try Run("run=pci; help", [.mmio, .virtio], engine)
@@ -131,8 +131,10 @@ struct BuiltinTraceTests {
             let symbols = run.guest.machine.symbols
             return (all, Set(all.compactMap { symbols.lookup($0)?.symbol.name }))
         }
+        // The interpreter knows the block, the translator the instruction.
         let (one, other) = (try places(.interpreter), try places(.translator))
-        #expect(one.all == other.all && one.all.count > 3, "\(one.functions) \(other.functions)")
+        #expect(one.functions == other.functions && one.functions.count >= 3)
+        #expect(other.all.count > 2 * one.all.count)
     }
 
     @Test("off, a run records nothing")
