@@ -17,7 +17,7 @@ struct CrashReport {
         let cpu = machine.cpu
         let symbols = machine.symbols.current
         func place(_ address: UInt32) -> String {
-            symbols?.lookup(address).map { "\(hex(address))  \($0)" } ?? hex(address)
+            CrashReport.place(address, symbols?.lookup(address))
         }
         guard !death.isGuestMessage else {
             // It knows best what is wrong, and has said it. Where in its source that is, it does not know.
@@ -72,6 +72,10 @@ struct CrashReport {
         topic.contains(" ") ? "'\(topic)'" : topic
     }
 
+    private static func place(_ address: UInt32, _ symbol: SymbolicAddress?) -> String {
+        symbol.map { "\(hex(address))  \($0)" } ?? hex(address)
+    }
+
     /// The kernel's stack trace, with source lines where the kernel file has them. A question mark stands before
     /// what may be left over from an earlier call.
     private static func stack(_ machine: Machine, onlyWithSource: Bool = false) -> [String] {
@@ -83,11 +87,10 @@ struct CrashReport {
         let rows = frames.enumerated().map { index, frame in
             // A return address is behind the call; the line is that of the call.
             let at = source?.line(of: index == 0 ? frame.address : frame.address &- 1)
-            let place =
+            let symbol =
                 index == 0
                 ? symbols?.lookup(frame.address) : symbols?.lookup(returnAddress: frame.address)
-            let text = hex(frame.address) + (place.map { "  \($0)" } ?? "")
-            return (mark: frame.isCertain ? "  " : "? ", text: text, line: at)
+            return (mark: frame.isCertain ? "  " : "? ", text: place(frame.address, symbol), line: at)
         }
         let width = rows.map(\.text.count).max() ?? 0
         return ["  stack, innermost first:"]

@@ -10,11 +10,10 @@ public struct KernelText: Equatable, Sendable {
     public private(set) var ranges: [Range<UInt32>] = []
 
     public init(_ symbols: SymbolTable) {
-        func address(_ names: [String]) -> UInt32? {
-            names.lazy.compactMap { symbols.lookup(name: $0)?.address }.first
-        }
         for (starts, end) in [(["_text", "_stext"], "_etext"), (["_sinittext"], "_einittext")] {
-            if let start = address(starts), let end = address([end]), start < end {
+            if let start = symbols.address(of: starts), let end = symbols.lookup(name: end)?.address,
+                start < end
+            {
                 ranges.append(start..<end)
             }
         }

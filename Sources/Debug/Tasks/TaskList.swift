@@ -42,14 +42,11 @@ public final class TaskList {
         var offset: UInt32?
 
         init(_ symbols: SymbolTable) {
-            func address(_ names: [String]) -> UInt32? {
-                names.lazy.compactMap { symbols.lookup(name: $0)?.address }.first
-            }
             text = KernelText(symbols)
-            first = address([KernelVariables.first])
+            first = symbols.address(of: [KernelVariables.first])
             guard first != nil else { return }
-            current = address(KernelVariables.current)
-            offset = address([KernelVariables.distances])
+            current = symbols.address(of: KernelVariables.current)
+            offset = symbols.address(of: [KernelVariables.distances])
         }
     }
 

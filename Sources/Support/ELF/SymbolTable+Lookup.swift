@@ -29,6 +29,11 @@ extension SymbolTable {
         return SymbolicAddress(symbol: call.symbol, offset: call.offset + 1)
     }
 
+    /// The address of the first of `names` that there is a symbol for; kernels have renamed some.
+    public func address(of names: [String]) -> UInt32? {
+        names.lazy.compactMap { lookup(name: $0)?.address }.first
+    }
+
     /// The symbol called `name`, or nil. Symbols that are plain numbers are found too. Compares with each
     /// name in turn (a millisecond for a kernel): not for hot paths.
     public func lookup(name: String) -> Symbol? {

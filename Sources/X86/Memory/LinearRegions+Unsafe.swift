@@ -19,8 +19,8 @@ public struct TablePath: Equatable, Sendable {
     var directory: UInt64
     /// Physical address of the entry in the page table; nil with a large page.
     var entry: UInt64?
-    /// 8 bytes an entry instead of 4.
-    var isWide: Bool
+    /// Of an entry: 4, or 8 with PAE.
+    var entryBytes: Int
 }
 
 /// Regions of 512 pages, which are one page table with PAE and half of one without.
@@ -40,10 +40,11 @@ final class LinearRegions {
 
     private struct Region {
         var state = State.empty
-        var isWide = false
-        var directory: UInt64 = 0
-        /// Physical address of the first entry; nil with a large page.
-        var table: UInt64?
+        /// To the first page's entry.
+        var path = TablePath(directory: 0, entry: nil, entryBytes: 4)
+
+        /// Of its entries.
+        var bytes: Int { Int(LinearRegions.pages) * path.entryBytes }
     }
 
     private let memory: GuestMemory
@@ -65,62 +66,56 @@ final class LinearRegions {
         }
     }
 
-    private func tableAddress(_ path: TablePath) -> UInt64? {
-        path.entry.map { $0 & ~UInt64((path.isWide ? 8 : 4) * Int(LinearRegions.pages) - 1) }
-    }
-
     /// A translation of `page` is filled that was found by `path`, or without tables.
     func note(_ page: UInt32, _ path: TablePath?) {
         let number = Int(page / LinearRegions.pages)
-        if regions[number].state == .empty {
+        switch regions[number].state {
+        case .empty:
             used.append(number)
             regions[number].state = .changed
             if let path { remember(number, path) }
-        } else if regions[number].state == .known {
-            guard let path, agrees(number, path) else {
-                regions[number].state = .changed
-                return
-            }
+        case .known:
+            if let path, agrees(number, path) { return }
+            regions[number].state = .changed
+        case .changed: break
         }
     }
 
     private func remember(_ number: Int, _ path: TablePath) {
         guard let copies else { return }
-        let table = tableAddress(path)
-        if let table {
-            let bytes = (path.isWide ? 8 : 4) * Int(LinearRegions.pages)
-            guard memory.contains(table, length: UInt64(bytes)) else { return }
+        let region = Region(state: .known, path: LinearRegions.first(path))
+        if let table = region.path.entry {
+            guard memory.contains(table, length: UInt64(region.bytes)) else { return }
             // SAFETY: the table is in RAM, as just seen; the copy has room for the larger kind.
             (copies + number * LinearRegions.tableBytes)
-                .copyMemory(from: memory.base + Int(table), byteCount: bytes)
+                .copyMemory(from: memory.base + Int(table), byteCount: region.bytes)
         }
-        regions[number] = Region(
-            state: .known, isWide: path.isWide, directory: path.directory, table: table)
+        regions[number] = region
+    }
+
+    /// The path to the first page of the region.
+    private static func first(_ path: TablePath) -> TablePath {
+        var path = path
+        path.entry = path.entry.map { $0 & ~UInt64(Int(pages) * path.entryBytes - 1) }
+        return path
     }
 
     /// Whether the entries of a walk are the ones that are known. Accessed and Dirty may have been set since: what was
     /// filled before that allows less.
     private func agrees(_ number: Int, _ path: TablePath) -> Bool {
-        let region = regions[number]
-        guard let copies, region.directory == path.directory, region.table == tableAddress(path),
-            region.isWide == path.isWide
-        else { return false }
-        guard let table = region.table, let address = path.entry else { return true }
-        // SAFETY: the table is in RAM, as seen when it was copied.
-        let copy = copies + number * LinearRegions.tableBytes + Int(address - table)
-        let used = PageEntry.accessed | PageEntry.dirty
-        if region.isWide {
-            let entry = (memory.base + Int(address)).load(as: UInt64.self)
-            guard copy.load(as: UInt64.self) & ~entry == 0, entry & ~copy.load(as: UInt64.self) & ~used == 0
-            else { return false }
-            copy.storeBytes(of: entry, as: UInt64.self)
-        } else {
-            let entry = (memory.base + Int(address)).load(as: UInt32.self)
-            guard copy.load(as: UInt32.self) & ~entry == 0,
-                entry & ~copy.load(as: UInt32.self) & ~UInt32(used) == 0
-            else { return false }
-            copy.storeBytes(of: entry, as: UInt32.self)
+        let known = regions[number].path
+        guard let copies, known == LinearRegions.first(path) else { return false }
+        guard let table = known.entry, let address = path.entry else { return true }
+        // SAFETY: the table is in RAM, as seen when it was copied, and entries are aligned to their size.
+        let (there, copy) = (
+            memory.base + Int(address), copies + number * LinearRegions.tableBytes + Int(address - table)
+        )
+        func word(_ entry: UnsafeRawPointer) -> UInt64 {
+            path.entryBytes == 8 ? entry.load(as: UInt64.self) : UInt64(entry.load(as: UInt32.self))
         }
+        let (new, old) = (word(there), word(copy))
+        guard old & ~new == 0, new & ~old & ~(PageEntry.accessed | PageEntry.dirty) == 0 else { return false }
+        copy.copyMemory(from: there, byteCount: path.entryBytes)
         return true
     }
 
@@ -139,13 +134,11 @@ final class LinearRegions {
     private func holds(_ number: Int, _ directory: (UInt32) -> UInt64?) -> Bool {
         let region = regions[number]
         guard region.state == .known, let copies,
-            directory(UInt32(number) * LinearRegions.pages << 12) == region.directory
+            directory(UInt32(number) * LinearRegions.pages << 12) == region.path.directory
         else { return false }
-        guard let table = region.table else { return true }
+        guard let table = region.path.entry else { return true }
         // SAFETY: the table is in RAM, as seen when it was copied, and its copy has that size.
-        return memcmp(
-            memory.base + Int(table), copies + number * LinearRegions.tableBytes,
-            (region.isWide ? 8 : 4) * Int(LinearRegions.pages)) == 0
+        return memcmp(memory.base + Int(table), copies + number * LinearRegions.tableBytes, region.bytes) == 0
     }
 
     /// Whether translations of `page` may be there.

@@ -108,7 +108,7 @@ extension CPU {
             }
             var result = try finish(
                 linear, access, user, rights: top, leaf: top, at: directory, wide: false, frame)
-            result.path = TablePath(directory: top | PageEntry.accessed, entry: nil, isWide: false)
+            result.path = TablePath(directory: top | PageEntry.accessed, entry: nil, entryBytes: 4)
             return result
         }
         let tableEntry = top & 0xFFFF_F000 + UInt64(linear >> 12 & 0x3FF) * 4
@@ -119,7 +119,7 @@ extension CPU {
         var result = try finish(
             linear, access, user, rights: top & leaf, leaf: leaf, at: tableEntry, wide: false,
             leaf & 0xFFFF_F000)
-        result.path = TablePath(directory: top | PageEntry.accessed, entry: tableEntry, isWide: false)
+        result.path = TablePath(directory: top | PageEntry.accessed, entry: tableEntry, entryBytes: 4)
         markAccessed(top, at: directory, wide: false)
         return result
     }
@@ -151,7 +151,7 @@ extension CPU {
             let frame = middle & PageEntry.paeFrame & ~0x1F_FFFF | UInt64(linear & 0x001F_F000)
             var result = try finish(
                 linear, access, user, rights: middle, leaf: middle, at: directory, wide: true, frame)
-            result.path = TablePath(directory: middle | PageEntry.accessed, entry: nil, isWide: true)
+            result.path = TablePath(directory: middle | PageEntry.accessed, entry: nil, entryBytes: 8)
             return result
         }
         let tableEntry = middle & PageEntry.paeFrame + UInt64(linear >> 12 & 0x1FF) * 8
@@ -167,7 +167,7 @@ extension CPU {
         var result = try finish(
             linear, access, user, rights: rights, leaf: leaf, at: tableEntry, wide: true,
             leaf & PageEntry.paeFrame)
-        result.path = TablePath(directory: middle | PageEntry.accessed, entry: tableEntry, isWide: true)
+        result.path = TablePath(directory: middle | PageEntry.accessed, entry: tableEntry, entryBytes: 8)
         markAccessed(middle, at: directory, wide: true)
         return result
     }

@@ -221,14 +221,15 @@ public final class TranslationTables {
         let index = Int(page & 0xFFFFF)
         let entry = host &- (UInt(page) << 12)
         let tables = current
-        let isLinear = page >= sharedPage || global ? host &- ram == UInt(page &- linearOrigin) << 12 : false
+        let isShared = page >= sharedPage || global
+        let isLinear = isShared && host &- ram == UInt(page &- linearOrigin) << 12
         if isLinear { linearRegions.note(page, path) }
         // SAFETY: `index` is below 2^20, the capacity of each table; the journals are flushed
         // before they are full.
         if tables.kernelRead[index] == 0 {
             if isLinear {
                 linearJournal.add(page)
-            } else if page >= sharedPage || global {
+            } else if isShared {
                 if page < sharedPage { noteGlobal(page, host) }
                 if sharedJournal.isFull { flushAll() }
                 sharedJournal.add(page)
